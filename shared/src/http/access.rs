@@ -1,0 +1,114 @@
+//! One log line for each answer, and the request's id that ties it to nginx's.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::problem::Cause;
+use crate::random::Random;
+
+/// The header that carries a request's id: nginx makes it, or passes a well-formed one on.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest id that is passed on, in characters.
+const REQUEST_ID_CHARS_MAX: usize = 64;
+
+/// The paths of a service as templates, as in `/api/user/media/:name`. What matches none of them is logged as
+/// `unknown`: a path is a client's text and may hold anything.
+pub type RouteNames = &'static [&'static str];
+
+/// A request, from its head to its answer.
+#[derive(Debug)]
+pub(super) struct Access {
+    started: Instant,
+    method: Method,
+    route: &'static str,
+    request_id: HeaderValue,
+}
+
+impl Access {
+    pub(super) fn begin(method: &Method, path: &str, headers: &HeaderMap, routes: RouteNames, random: &Random) -> Self {
+        Self {
+            started: Instant::now(),
+            method: method.clone(),
+            route: route_name(path, routes),
+            request_id: headers
+                .get(REQUEST_ID)
+                .filter(|id| is_well_formed(id))
+                .cloned()
+                .unwrap_or_else(|| made(random)),
+        }
+    }
+
+    /// Logs the answer, and gives it the request's id.
+    pub(super) fn end<B>(self, response: &mut http::Response<B>) {
+        let status = response.status();
+        let cause = response.extensions_mut().remove::<Cause>();
+        self.log(status, cause.as_ref().map(|Cause(text)| text.as_str()));
+        response.headers_mut().insert(REQUEST_ID, self.request_id);
+    }
+
+    fn log(&self, status: StatusCode, cause: Option<&str>) {
+        let request_id = self.request_id.to_str().unwrap_or_default();
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (method, route, status) = (self.method.as_str(), self.route, status.as_u16());
+        match cause {
+            Some(cause) if status >= 500 => {
+                tracing::warn!(request_id, method, route, status, micros, cause, "answered");
+            }
+            Some(cause) => tracing::info!(request_id, method, route, status, micros, cause, "answered"),
+            None if route.ends_with('z') => tracing::debug!(request_id, method, route, status, micros, "answered"),
+            None => tracing::info!(request_id, method, route, status, micros, "answered"),
+        }
+    }
+}
+
+fn is_well_formed(id: &HeaderValue) -> bool {
+    let id = id.as_bytes();
+    (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn made(random: &Random) -> HeaderValue {
+    // Hexadecimal digits are a header value.
+    HeaderValue::from_str(&hex::encode(random.bytes::<16>())).unwrap_or(HeaderValue::from_static("none"))
+}
+
+fn route_name(path: &str, routes: RouteNames) -> &'static str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    routes.iter().find(|template| matches_template(path, template)).copied().unwrap_or("unknown")
+}
+
+fn matches_template(path: &str, template: &str) -> bool {
+    let mut segments = path.split('/');
+    for expected in template.split('/') {
+        match segments.next() {
+            Some(segment) if segment == expected || (expected.starts_with(':') && !segment.is_empty()) => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_logged_as_its_route() {
+        let routes: RouteNames = &["/api/user/me", "/api/user/media/:name"];
+        assert_eq!(route_name("/api/user/me/", routes), "/api/user/me");
+        assert_eq!(route_name("/api/user/media/0a.jpg", routes), "/api/user/media/:name");
+        assert_eq!(route_name("/api/user/media/", routes), "unknown");
+        assert_eq!(route_name("/api/user/media/a/b", routes), "unknown");
+        assert_eq!(route_name("/ann@example.com", routes), "unknown");
+    }
+
+    #[test]
+    fn an_id_of_foreign_letters_or_great_length_is_replaced() {
+        assert!(is_well_formed(&HeaderValue::from_static("a-B_9")));
+        assert!(!is_well_formed(&HeaderValue::from_static("")));
+        assert!(!is_well_formed(&HeaderValue::from_static("a b")));
+        assert!(!is_well_formed(&HeaderValue::from_str(&"a".repeat(65)).unwrap()));
+    }
+}

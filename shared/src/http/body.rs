@@ -1,0 +1,199 @@
+//! Bodies of requests: limited in bytes and in time, and never left half read.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt as _};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use warp::{Filter, Rejection};
+
+use super::Problem;
+
+/// What a body may cost. Cheap to clone; clones share the budget.
+#[derive(Clone, Debug)]
+pub struct BodyLimits {
+    /// How long a body may take to arrive whole.
+    pub timeout: Duration,
+    budget: Arc<Semaphore>,
+    budget_bytes: usize,
+}
+
+/// Bodies up to this size are read without a share of the budget: the cap on connections bounds them.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// The budget is counted in KiB.
+const UNIT_BYTES: usize = 1024;
+
+impl BodyLimits {
+    /// Bodies over 64 KiB share `budget_bytes` of memory: where they don't fit, the next ones wait
+    /// at the socket, and after `timeout` they are refused with 503.
+    pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
+        Self { timeout, budget: Arc::new(Semaphore::new(budget_bytes / UNIT_BYTES)), budget_bytes }
+    }
+}
+
+/// A body that has been received, with its share of the memory budget.
+#[derive(Debug)]
+pub struct Received {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The `Content-Type`, or nothing.
+    pub content_type: String,
+    _share: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// A body that has not been read yet.
+pub struct Unread {
+    headers: HeaderMap,
+    chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+}
+
+impl std::fmt::Debug for Unread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unread")
+    }
+}
+
+/// Hands the handler the body, unread.
+pub fn unread() -> impl Filter<Extract = (Unread,), Error = Rejection> + Clone {
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .map(|headers, chunks| Unread { headers, chunks: Box::pin(into_bytes(chunks)) })
+}
+
+fn into_bytes<B: Buf>(
+    chunks: impl Stream<Item = Result<B, warp::Error>>,
+) -> impl Stream<Item = Result<Bytes, warp::Error>> {
+    chunks.map_ok(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
+}
+
+impl Unread {
+    /// Reads it whole: 413 past `limit_bytes`, 408 past the time limit, 415 if it is compressed, 400 if it ends early.
+    pub async fn read(self, limit_bytes: usize, limits: &BodyLimits) -> Result<Received, Problem> {
+        if let Some(encoding) = header_text(&self.headers, &CONTENT_ENCODING)
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(Problem::unsupported_encoding(&encoding));
+        }
+        let announced = header_text(&self.headers, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit_bytes) {
+            return Err(Problem::too_large(limit_bytes));
+        }
+        let content_type = header_text(&self.headers, &CONTENT_TYPE).unwrap_or_default();
+        let share = share(announced.unwrap_or(limit_bytes), limits).await?;
+        let bytes = timeout(limits.timeout, collect(self.chunks, announced, limit_bytes))
+            .await
+            .map_err(|_| Problem::body_timeout())??;
+        Ok(Received { bytes, content_type, _share: share })
+    }
+}
+
+async fn share(bytes: usize, limits: &BodyLimits) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
+    if bytes <= SMALL_BODY_BYTES {
+        return Ok(None);
+    }
+    // A body larger than the whole budget takes all of it.
+    let units = bytes.min(limits.budget_bytes).div_ceil(UNIT_BYTES).min(limits.budget_bytes / UNIT_BYTES);
+    let units = u32::try_from(units).unwrap_or(u32::MAX);
+    match timeout(limits.timeout, Arc::clone(&limits.budget).acquire_many_owned(units)).await {
+        Ok(Ok(permit)) => Ok(Some(permit)),
+        _ => Err(Problem::unavailable().because("the memory for bodies is in use")),
+    }
+}
+
+async fn collect(
+    mut chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    announced: Option<usize>,
+    limit_bytes: usize,
+) -> Result<Bytes, Problem> {
+    let cut_short = |_| Problem::bad_request("The request's body ended early.");
+    let Some(first) = chunks.try_next().await.map_err(cut_short)? else {
+        return Ok(Bytes::new());
+    };
+    // Most bodies are one chunk, and are handed on as they came.
+    if announced == Some(first.len()) {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(announced.unwrap_or(first.len()).max(first.len()));
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        if all.len() + chunk.len() > limit_bytes {
+            return Err(Problem::too_large(limit_bytes));
+        }
+        all.extend_from_slice(&chunk);
+        next = chunks.try_next().await.map_err(cut_short)?;
+    }
+    Ok(all.freeze())
+}
+
+fn header_text(headers: &HeaderMap, name: &http::HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+}
+
+/// The most that is read of a body that no handler wanted, in bytes; past it the connection is closed.
+const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request's body that is read to its end even where no handler wants it.
+///
+/// An answer that comes before the body is read (a 401 to an upload) would else close the connection under
+/// nginx while it still sends, and nginx would answer 502 instead of what was said.
+pub(super) struct Drained(Option<Incoming>);
+
+impl Drained {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self(Some(incoming))
+    }
+}
+
+impl http_body::Body for Drained {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(incoming) = self.0.as_mut() else { return Poll::Ready(None) };
+        let frame = std::task::ready!(Pin::new(incoming).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, Incoming::size_hint)
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        if let Some(mut incoming) = self.0.take().filter(|incoming| !incoming.is_end_stream()) {
+            tokio::spawn(timeout(DRAIN_TIMEOUT, async move {
+                let mut drained_bytes = 0;
+                while let Some(Ok(frame)) = incoming.frame().await {
+                    drained_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    if drained_bytes > DRAIN_BYTES_MAX {
+                        break;
+                    }
+                }
+            }));
+        }
+    }
+}

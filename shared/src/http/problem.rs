@@ -1,0 +1,165 @@
+//! The one error a client sees. This is the only place where a failure gets a status.
+//!
+//! Sentences and shapes are those of Django REST Framework and `SimpleJWT`, whose clients ours are.
+
+use std::fmt::Display;
+
+use http::header::{ALLOW, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use warp::reply::{Reply, Response};
+
+/// What we log of a failure and a client is not told; `serve` finds it in the answer's extensions.
+#[derive(Clone, Debug)]
+pub struct Cause(pub String);
+
+/// A refused or failed request.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    body: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<String>,
+}
+
+/// How long a client is asked to wait for a part of the deployment that is away or busy, in seconds.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+impl Problem {
+    fn new(status: StatusCode, body: Value) -> Self {
+        Self { status, body, headers: Vec::new(), cause: None }
+    }
+
+    fn detail(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, json!({ "detail": detail.into() }))
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // A value that is no header value (a client's odd method name) is left out rather than answered with.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// Adds what the log shall say and the client is not told.
+    #[must_use]
+    pub fn because(mut self, cause: impl Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// The status it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 400: fields that failed, each with its sentences.
+    pub fn fields(errors: Map<String, Value>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Value::Object(errors))
+    }
+
+    /// 400: the request as a whole is not understood.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::detail(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401 for an access token: `SimpleJWT`'s body, `messages` included where a token was shown.
+    pub fn access_token(detail: &str, message: Option<&str>) -> Self {
+        let mut body = json!({ "detail": detail, "code": "token_not_valid" });
+        if let (Some(message), Value::Object(fields)) = (message, &mut body) {
+            let shown = json!([{ "token_class": "AccessToken", "token_type": "access", "message": message }]);
+            fields.insert("messages".to_owned(), shown);
+        }
+        Self::new(StatusCode::UNAUTHORIZED, body).header(WWW_AUTHENTICATE, r#"JWT realm="api""#)
+    }
+
+    /// 401 for a refresh token.
+    pub fn refresh_token(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, json!({ "detail": detail, "code": "token_not_valid" }))
+            .header(WWW_AUTHENTICATE, r#"JWT realm="api""#)
+    }
+
+    /// 401 between the two services: the secret was not shown.
+    pub fn service_secret() -> Self {
+        Self::detail(StatusCode::UNAUTHORIZED, "The secret of the two services is missing or wrong.")
+    }
+
+    /// 404.
+    pub fn not_found() -> Self {
+        Self::detail(StatusCode::NOT_FOUND, "Not found.")
+    }
+
+    /// 405, with `Allow`.
+    pub fn method_not_allowed(method: &Method, allow: &str) -> Self {
+        Self::detail(StatusCode::METHOD_NOT_ALLOWED, format!("Method \"{method}\" not allowed.")).header(ALLOW, allow)
+    }
+
+    /// 408: the body did not arrive in time.
+    pub fn body_timeout() -> Self {
+        Self::detail(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time.")
+    }
+
+    /// 409: another picture has that id.
+    pub fn conflict(detail: &str) -> Self {
+        Self::detail(StatusCode::CONFLICT, detail)
+    }
+
+    /// 413: more than `limit_bytes`.
+    pub fn too_large(limit_bytes: usize) -> Self {
+        let detail = format!("The request is too large. At most {limit_bytes} bytes are taken here.");
+        Self::detail(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 415.
+    pub fn unsupported_media_type(media_type: &str) -> Self {
+        let detail = format!("Unsupported media type \"{media_type}\" in request.");
+        Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 415 for a `Content-Encoding`: bodies are taken as they are (RFC 9110, section 8.4).
+    pub fn unsupported_encoding(encoding: &str) -> Self {
+        let detail = format!("Unsupported content encoding \"{encoding}\" in request.");
+        Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 416, with the size of what was asked for in bytes.
+    pub fn range_not_satisfiable(size_bytes: u64) -> Self {
+        Self::detail(StatusCode::RANGE_NOT_SATISFIABLE, "The range asked for is not part of it.")
+            .header(CONTENT_RANGE, &format!("bytes */{size_bytes}"))
+    }
+
+    /// 422 between the two services: the body is no picture that we take.
+    pub fn refused(body: Value) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, body)
+    }
+
+    /// 429, with the seconds to wait.
+    pub fn throttled(wait_seconds: u64) -> Self {
+        let detail = format!("Request was throttled. Expected available in {wait_seconds} seconds.");
+        Self::detail(StatusCode::TOO_MANY_REQUESTS, detail).header(RETRY_AFTER, &wait_seconds.to_string())
+    }
+
+    /// 500: a fault of ours. Nothing a client sends may lead here.
+    pub fn internal() -> Self {
+        Self::detail(StatusCode::INTERNAL_SERVER_ERROR, "A server error occurred.")
+    }
+
+    /// 503: a part of the deployment is away or busy; it is worth asking again.
+    pub fn unavailable() -> Self {
+        Self::detail(StatusCode::SERVICE_UNAVAILABLE, "Service temporarily unavailable, try again later.")
+            .header(RETRY_AFTER, &RETRY_AFTER_SECONDS.to_string())
+    }
+}
+
+impl Reply for Problem {
+    fn into_response(self) -> Response {
+        let mut response = warp::reply::json(&self.body).into_response();
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(self.headers);
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response
+    }
+}

@@ -1,0 +1,330 @@
+//! Sockets: accept, time out, limit, drain.
+//!
+//! warp's own server has no limits and hangs a graceful shutdown on a half-sent head, so this is `warp::service` on
+//! hyper. HTTP/1.1 only: it is what nginx speaks to an upstream, and what is not there can't be attacked.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+use warp::Filter;
+use warp::reply::{Reply, Response};
+
+use super::Problem;
+use super::access::{Access, RouteNames};
+use super::body::Drained;
+use crate::random::Random;
+use crate::settings::{SettingError, Settings};
+
+/// A request's head may have this many headers; more are a 431.
+pub const HEADERS_MAX: usize = 100;
+
+/// A request's head may be this long, in bytes; a longer one is a 431.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests in flight are over when there has been none for this long; what is open then is idle or half a head.
+const SETTLED: Duration = Duration::from_millis(250);
+
+/// After a failed `accept` (out of file descriptors, mostly) the next one is tried after this pause.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end of the connection: nginx, as a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The limits of a listener.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Connections open at once; the next ones wait in the listen queue.
+    pub connections_max: usize,
+    /// How long a connection may take to send a whole head; an idle one is closed after it.
+    pub head_timeout: Duration,
+    /// How long requests in flight may take to end after the stop signal.
+    pub drain_timeout: Duration,
+}
+
+impl ServeConfig {
+    /// Reads `CONNECTIONS_MAX`, `HEAD_TIMEOUT_SECONDS` and `DRAIN_TIMEOUT_SECONDS`.
+    pub fn read(settings: &mut Settings) -> Result<Self, SettingError> {
+        Ok(Self {
+            connections_max: settings.number(
+                "CONNECTIONS_MAX",
+                4096,
+                1..=1_000_000,
+                "connections",
+                "connections open at once on a listener; the next ones wait",
+            )?,
+            head_timeout: settings.seconds(
+                "HEAD_TIMEOUT_SECONDS",
+                30,
+                1..=3600,
+                "how long a request's head may take; an idle connection is closed after it (nginx must close first)",
+            )?,
+            drain_timeout: settings.seconds(
+                "DRAIN_TIMEOUT_SECONDS",
+                15,
+                1..=3600,
+                "how long requests in flight may take to end after SIGTERM",
+            )?,
+        })
+    }
+}
+
+/// Serves `filter` on `listener` until `stop` is ready; then takes no new connection, lets the requests in flight end,
+/// and returns. A connection that has sent half a head does not hold it up.
+pub async fn serve<F>(
+    listener: TcpListener,
+    filter: F,
+    routes: RouteNames,
+    random: Random,
+    config: ServeConfig,
+    stop: impl Future<Output = ()>,
+) where
+    F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
+    F::Future: Send,
+{
+    let server = Arc::new(Server { service: warp::service(filter), routes, random, in_flight: Arc::default() });
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(config.connections_max));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(config.head_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
+    let accept_all = async {
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Some((stream, peer)) = accept(&listener).await else { continue };
+            let server = Arc::clone(&server);
+            let service = service_fn(move |request| Arc::clone(&server).call(request, peer));
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                // An error here is a client that went away or sent no HTTP; hyper has answered what can be answered.
+                let _ = connection.await;
+                drop(slot);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept_all => {}
+        () = stop => {}
+    }
+    drop(listener);
+    tracing::info!(in_flight = server.in_flight.count(), "stopping: no new connections");
+    let drained = timeout(config.drain_timeout, async {
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = server.in_flight.settled() => {}
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(in_flight = server.in_flight.count(), "the drain timeout is over: requests are cut");
+    }
+}
+
+/// Returns at the first SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without signal handlers the default stays: the process ends at once.
+        _ => std::future::pending().await,
+    }
+}
+
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Answers are written whole: waiting to fill a segment only delays them.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "accept failed");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+struct Server<S> {
+    service: S,
+    routes: RouteNames,
+    random: Random,
+    in_flight: Arc<InFlight>,
+}
+
+impl<S> Server<S> {
+    async fn call(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<http::Response<impl Body<Data = Bytes, Error = warp::Error>>, Infallible>
+    where
+        S: Clone,
+        TowerToHyperService<S>: Service<http::Request<Drained>, Response = Response, Error = Infallible>,
+    {
+        let guard = InFlight::begin(&self.in_flight);
+        let access =
+            Access::begin(request.method(), request.uri().path(), request.headers(), self.routes, &self.random);
+        let mut request = request.map(Drained::new);
+        request.extensions_mut().insert(Peer(peer));
+        let service = TowerToHyperService::new(self.service.clone());
+        let mut response = match AssertUnwindSafe(service.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => Problem::internal().because("a handler panicked").into_response(),
+        };
+        access.end(&mut response);
+        Ok(response.map(|body| Counted { body, _guard: guard }))
+    }
+}
+
+/// The requests whose answers have not left yet.
+#[derive(Debug, Default)]
+struct InFlight {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+impl InFlight {
+    fn begin(in_flight: &Arc<Self>) -> InFlightGuard {
+        in_flight.count.fetch_add(1, Ordering::SeqCst);
+        InFlightGuard(Arc::clone(in_flight))
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Returns when there has been no request for [`SETTLED`].
+    async fn settled(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count() == 0 {
+                match timeout(SETTLED, ended).await {
+                    Err(_) if self.count() == 0 => return,
+                    _ => {}
+                }
+            } else {
+                ended.await;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct InFlightGuard(Arc<InFlight>);
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.notify_waiters();
+    }
+}
+
+pin_project! {
+    /// An answer's body; its request is in flight until it is sent or dropped.
+    struct Counted<B> {
+        #[pin]
+        body: B,
+        _guard: InFlightGuard,
+    }
+}
+
+impl<B: Body> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Serves a handler that waits for `release`; returns its address, the stop signal and the server's end.
+    async fn start(
+        release: Arc<Notify>,
+        entered: Arc<Notify>,
+    ) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let filter = warp::any().then(move || {
+            let (release, entered) = (Arc::clone(&release), Arc::clone(&entered));
+            async move {
+                entered.notify_one();
+                release.notified().await;
+                "done".into_response()
+            }
+        });
+        let config = ServeConfig {
+            connections_max: 10,
+            head_timeout: Duration::from_mins(1),
+            drain_timeout: Duration::from_mins(1),
+        };
+        let served = tokio::spawn(serve(listener, filter, &[], Random::system(), config, async {
+            let _ = stopped.await;
+        }));
+        (address, stop, served)
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_is_not_cut_and_half_a_head_does_not_hold_the_exit() {
+        let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (address, stop, served) = start(Arc::clone(&release), Arc::clone(&entered)).await;
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
+        let mut whole = TcpStream::connect(address).await.unwrap();
+        whole.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        stop.send(()).unwrap();
+        let mut served = pin!(served);
+        assert!(timeout(SETTLED * 2, &mut served).await.is_err(), "it left with a request in flight");
+        release.notify_one();
+        let mut answer = String::new();
+        whole.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+        // Far less than the drain timeout, which is what a hang would take.
+        timeout(Duration::from_secs(20), served).await.expect("half a head held the exit").unwrap();
+    }
+}

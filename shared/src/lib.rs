@@ -1,0 +1,18 @@
+//! What both services need, and nothing that only one of them does: nothing here knows users or pictures.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`http`] | sockets, routes, bodies, and the one error a client sees |
+//! | [`settings`] | the environment, read once; `--help` is made of the same lines |
+//! | [`telemetry`] | logs: one JSON object a line, or text on a terminal |
+//! | [`clock`], [`random`] | time and randomness as arguments |
+//! | [`media_api`] | what auth-api and media-server say to each other |
+//! | [`secret`] | secrets of the deployment, read from files |
+
+pub mod clock;
+pub mod http;
+pub mod media_api;
+pub mod random;
+pub mod secret;
+pub mod settings;
+pub mod telemetry;

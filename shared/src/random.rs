@@ -1,0 +1,44 @@
+//! Randomness as an argument.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Fills buffers with random bytes. Cheap to clone.
+#[derive(Clone)]
+pub struct Random(Arc<Fill>);
+
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
+
+impl Random {
+    /// The operating system's cryptographic generator.
+    ///
+    /// # Panics
+    ///
+    /// Where the system gives no random bytes.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::expect_used,
+        reason = "this is the one place that asks the system; without randomness no secret can be made, and to go on would be worse"
+    )]
+    pub fn system() -> Self {
+        Self(Arc::new(|buffer| getrandom::fill(buffer).expect("the system gives random bytes")))
+    }
+
+    /// A generator of the caller's, for tests that must repeat.
+    pub fn from_fn(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fill))
+    }
+
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.0)(&mut bytes);
+        bytes
+    }
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}
