@@ -1,0 +1,232 @@
+//! Accounts: create (register), read, update.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use shared::http::body::Unread;
+use shared::http::route::Head;
+use shared::media_api::{ImageName, PUBLIC_PREFIX};
+use uuid::Uuid;
+use warp::http::StatusCode;
+use warp::reply::Reply;
+
+use crate::caller::{self, Caller, Origin};
+use crate::domain::{Email, FullName, Password, Picture, Presented, Refusal, present};
+use crate::error::{EMAIL_TAKEN, Error, FieldErrors, NOT_A_PICTURE, TokenFault};
+use crate::fields::{self, Fields};
+use crate::store::sessions::Restamp;
+use crate::store::users::{Changes, NewUser, User};
+use crate::store::{self, within};
+use crate::{App, pictures};
+
+/// An account as its answers show it, in this order.
+#[derive(Serialize)]
+pub struct UserAnswer {
+    id: Uuid,
+    full_name: String,
+    email: String,
+    profile_pic: Option<String>,
+}
+
+impl UserAnswer {
+    /// The account, its picture as a link that begins where the client reached us.
+    pub fn of(user: &User, origin: &Origin) -> Self {
+        let link = |name: &ImageName| format!("{}{PUBLIC_PREFIX}{}", origin.public_url, name.as_str());
+        Self {
+            id: user.id,
+            full_name: user.full_name.clone(),
+            email: user.email.clone(),
+            profile_pic: user.profile_pic.as_ref().map(link),
+        }
+    }
+}
+
+const FIELDS: fields::Names = &["email", "full_name", "password", "profile_pic"];
+
+/// What a body asks an account to be; `None` is not asked for.
+struct Asked {
+    email: Option<Email>,
+    full_name: Option<FullName>,
+    password: Option<Password>,
+    picture: Picture,
+}
+
+/// `POST register`.
+pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+    let body = body.read(app.config.picture_body_bytes_max(), &app.bodies).await?;
+    let fields = fields::read(&body, FIELDS).await?;
+    let asked = ask(&app, &fields, None).await?;
+    let Asked { email: Some(email), full_name: Some(full_name), password: Some(password), picture } = asked else {
+        return Err(Error::Internal("a required field is missing after parsing".to_owned()));
+    };
+    let hash = app.hashing.hash(password).await?;
+    let uploaded = match picture {
+        Picture::New(bytes) => Some(pictures::upload(&app, bytes).await?),
+        Picture::Unchanged | Picture::None => None,
+    };
+    let new = NewUser {
+        id: uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid(),
+        email: &email,
+        full_name: &full_name,
+        password_hash: &hash,
+        password_stamp: uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid(),
+        profile_pic: uploaded.as_ref(),
+    };
+    let user = within(app.config.store_timeout, insert(&app, &new)).await?;
+    let answer = warp::reply::json(&UserAnswer::of(&user, &Origin::of(&app, &head)));
+    Ok(warp::reply::with_status(answer, StatusCode::CREATED))
+}
+
+async fn insert(app: &App, new: &NewUser<'_>) -> Result<User, Error> {
+    let mut client = app.postgres.get().await?;
+    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    if let Some(name) = new.profile_pic {
+        pictures::adopt(&transaction, name).await?;
+    }
+    let user = store::users::insert(&transaction, new).await?;
+    transaction.commit().await.map_err(store::StoreError::from)?;
+    Ok(user)
+}
+
+/// `GET me`: how other services validate an access token.
+pub async fn read(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    Ok(warp::reply::json(&UserAnswer::of(caller.user(), &Origin::of(&app, &head))))
+}
+
+/// `PUT update` and `PATCH update`: what is absent stays as it is.
+pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    let body = body.read(app.config.picture_body_bytes_max(), &app.bodies).await?;
+    let fields = fields::read(&body, FIELDS).await?;
+    let asked = ask(&app, &fields, Some(caller.user())).await?;
+    let password = match asked.password {
+        Some(password) => {
+            let hash = app.hashing.hash(password).await?;
+            Some((hash, uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid()))
+        }
+        None => None,
+    };
+    let uploaded = match asked.picture {
+        Picture::New(bytes) => Some(Some(pictures::upload(&app, bytes).await?)),
+        Picture::None => Some(None),
+        Picture::Unchanged => None,
+    };
+    let changes = Changes {
+        email: asked.email.as_ref(),
+        full_name: asked.full_name.as_ref(),
+        password: password.as_ref().map(|(hash, stamp)| (hash.as_str(), *stamp)),
+        profile_pic: uploaded.as_ref().map(Option::as_ref),
+    };
+    let user = change(&app, &caller, &changes).await?;
+    Ok(warp::reply::json(&UserAnswer::of(&user, &Origin::of(&app, &head))))
+}
+
+/// Changes the caller's account, and ends the other sessions if its password changes.
+///
+/// The session that asks is told the new stamp before it is committed, and the commit ends all that were not told: a
+/// crash before it changes nothing, a crash after it leaves no old session alive.
+async fn change(app: &App, caller: &Caller, changes: &Changes<'_>) -> Result<User, Error> {
+    let revoked = || Error::AccessToken(TokenFault::Invalid);
+    if let Some((_, stamp)) = changes.password
+        && !store::sessions::restamp(&app.redis, caller.session(), Restamp::Announce, stamp).await?
+    {
+        return Err(revoked());
+    }
+    let (user, replaced) =
+        within(app.config.store_timeout, commit(app, caller.id(), changes)).await?.ok_or_else(revoked)?;
+    if let Some((_, stamp)) = changes.password {
+        // The session is alive under the announced stamp already: a failure here changes nothing for the caller.
+        if let Err(error) = store::sessions::restamp(&app.redis, caller.session(), Restamp::Confirm, stamp).await {
+            tracing::warn!(%error, "a session's new stamp is not confirmed");
+        }
+    }
+    if let Some(replaced) = replaced {
+        pictures::delete_now(app, &replaced).await;
+    }
+    Ok(user)
+}
+
+/// The account as it is then, and the picture that it no longer has; `None` if the account is gone.
+async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<(User, Option<ImageName>)>, Error> {
+    let mut client = app.postgres.get().await?;
+    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    let Some(before) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
+    let replaced = before.profile_pic.filter(|_| changes.profile_pic.is_some());
+    if let Some(Some(name)) = changes.profile_pic {
+        pictures::adopt(&transaction, name).await?;
+    }
+    if let Some(name) = &replaced {
+        pictures::abandon(&transaction, name).await?;
+    }
+    let Some(user) = store::users::update(&transaction, id, changes).await? else { return Ok(None) };
+    transaction.commit().await.map_err(store::StoreError::from)?;
+    Ok(Some((user, replaced)))
+}
+
+/// Parses the fields, for a new account (all but the picture required) or for one that stands. All that is wrong is told
+/// at once: the address that is taken and the picture that is none, too.
+async fn ask(app: &App, fields: &Fields<'_>, standing: Option<&User>) -> Result<Asked, Error> {
+    let is_new = standing.is_none();
+    let mut errors = FieldErrors::default();
+    let email = errors.take("email", parse(fields.text("email"), is_new, true, Email::parse)).flatten();
+    let full_name = errors.take("full_name", parse(fields.text("full_name"), is_new, true, FullName::parse)).flatten();
+    let email_text = match fields.text("email") {
+        Presented::Text(text) => Some(text.trim()),
+        _ => standing.map(|user| user.email.as_str()),
+    };
+    let parse_password = |text: &str| Password::parse_new(text, email_text);
+    let password = errors.take("password", parse(fields.text("password"), is_new, false, parse_password)).flatten();
+    let is_current =
+        |text: &str| standing.and_then(|user| user.profile_pic.as_ref()).is_some_and(|pic| links_to(text, pic));
+    let picture = errors.take("profile_pic", Picture::parse(fields.picture("profile_pic"), is_current));
+    let picture = picture.unwrap_or(Picture::Unchanged);
+    if let Some(email) = &email
+        && is_taken(app, email, standing).await?
+    {
+        errors.add("email", vec![EMAIL_TAKEN.to_owned()]);
+    }
+    check_picture(app, &picture, &mut errors).await?;
+    if errors.is_empty() { Ok(Asked { email, full_name, password, picture }) } else { Err(Error::Fields(errors)) }
+}
+
+fn parse<T>(
+    presented: Presented<'_>,
+    required: bool,
+    trim: bool,
+    parse: impl FnOnce(&str) -> Result<T, Refusal>,
+) -> Result<Option<T>, Refusal> {
+    present(presented, required, trim)?.map(parse).transpose()
+}
+
+async fn is_taken(app: &App, email: &Email, standing: Option<&User>) -> Result<bool, Error> {
+    let look = async {
+        let client = app.postgres.get().await?;
+        store::users::is_email_taken(&client, email, standing.map(|user| user.id)).await
+    };
+    Ok(within(app.config.store_timeout, look).await?)
+}
+
+/// A picture that is too large is refused. Where other fields are wrong, so that it will not be uploaded, it is checked
+/// all the same, to tell all at once; if media-server is away then, the others are told.
+async fn check_picture(app: &App, picture: &Picture, errors: &mut FieldErrors) -> Result<(), Error> {
+    let Picture::New(bytes) = picture else { return Ok(()) };
+    let limit_bytes = app.config.picture_bytes_max;
+    if bytes.len() > limit_bytes {
+        return Err(Error::PictureTooLarge { limit_bytes });
+    }
+    if !errors.is_empty()
+        && let Err(Error::NotAPicture(_)) = app.media.check(Bytes::clone(bytes)).await
+    {
+        errors.add("profile_pic", vec![NOT_A_PICTURE.to_owned()]);
+    }
+    Ok(())
+}
+
+/// Whether `text` is a link to this picture, by whatever name the client reaches us.
+fn links_to(text: &str, name: &ImageName) -> bool {
+    text.split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .is_some_and(|(_, path)| format!("/{path}") == format!("{PUBLIC_PREFIX}{}", name.as_str()))
+}

@@ -1,0 +1,220 @@
+//! `application/json`.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, known, too_many, twice};
+
+/// What Python's JSON calls the value, if it is no object.
+enum Body<'a> {
+    Object(Fields<'a>),
+    Other(&'static str),
+}
+
+pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields<'_>, Unreadable> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Unreadable::Body(format!("invalid UTF-8 after {} bytes", error.valid_up_to())))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let body = BodyVisitor(names)
+        .deserialize(&mut json)
+        .and_then(|body| json.end().map(|()| body))
+        .map_err(|error| Unreadable::Body(error.to_string()))?;
+    match body {
+        Body::Object(fields) => Ok(fields),
+        Body::Other(what) => Err(Unreadable::NotAnObject(what)),
+    }
+}
+
+struct BodyVisitor(Names);
+
+impl<'de> DeserializeSeed<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Body<'de>, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
+        let mut fields = Fields::default();
+        let mut seen = HashSet::new();
+        while let Some(Text(key)) = map.next_key()? {
+            if seen.len() == FIELDS_MAX {
+                return Err(A::Error::custom(too_many()));
+            }
+            if let Some(name) = known(self.0, &key) {
+                fields.0.push((name, map.next_value()?));
+            } else {
+                map.next_value::<Value<'de>>()?;
+            }
+            if seen.contains(&key) {
+                return Err(A::Error::custom(twice(&key)));
+            }
+            seen.insert(key);
+        }
+        Ok(Body::Object(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Body<'de>, A::Error> {
+        while list.next_element::<Value<'de>>()?.is_some() {}
+        Ok(Body::Other("list"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Body<'de>, E> {
+        Ok(Body::Other("NoneType"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Body<'de>, E> {
+        Ok(Body::Other("bool"))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Body<'de>, E> {
+        Ok(Body::Other("str"))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Body<'de>, E> {
+        Ok(Body::Other("int"))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Body<'de>, E> {
+        Ok(Body::Other("int"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Body<'de>, E> {
+        Ok(Body::Other("float"))
+    }
+}
+
+/// A string, borrowed from the body where it has no escapes: a picture in base64 is not copied.
+#[derive(PartialEq, Eq, Hash)]
+struct Text<'a>(Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        match Value::deserialize(json)? {
+            Value::JsonText(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("a key is a string")),
+        }
+    }
+}
+
+/// Also what unknown keys are read with: `IgnoredAny` has no limit to how deep a value may be nested.
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Owned(text)))
+    }
+
+    // Django REST Framework takes a number for its digits.
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value<'de>, A::Error> {
+        while list.next_element::<Value<'de>>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        while map.next_entry::<Text<'de>, Value<'de>>()?.is_some() {}
+        Ok(Value::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(body: &[u8]) -> String {
+        match read(body, &["email"]) {
+            Err(Unreadable::Body(why)) => why,
+            Err(Unreadable::NotAnObject(what)) => what.to_owned(),
+            Ok(_) => panic!("taken"),
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        assert!(refused(br#"{"email": "a", "email": "b"}"#).starts_with("the key \"email\" is there twice"));
+        assert!(refused(br#"{"x": "a", "\u0078": "b"}"#).starts_with("the key \"x\" is there twice"));
+        assert!(refused(b"{\"email\": \"\xff\"}").starts_with("invalid UTF-8 after 11 bytes"));
+        assert!(
+            refused(br#"{"email": "\ud800"}"#).contains("surrogate")
+                || refused(br#"{"email": "\ud800"}"#).contains("hex escape")
+        );
+        assert!(refused(br#"{"email": NaN}"#).starts_with("expected value"));
+        assert!(refused(format!("{{\"x\": {}", "[".repeat(10_000)).as_bytes()).contains("recursion limit"));
+        assert!(refused(br#"{"email": "a"} x"#).starts_with("trailing characters"));
+    }
+
+    #[test]
+    fn what_is_no_object_is_named_as_python_names_it() {
+        for (body, name) in [("[1]", "list"), ("\"a\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")] {
+            assert_eq!(refused(body.as_bytes()), name);
+        }
+        assert_eq!(refused(b"null"), "NoneType");
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_unknown_keys_are_fine() {
+        let fields = read(b"\xef\xbb\xbf{\"email\": 12, \"x\": {\"y\": [1, {\"z\": null}]}}", &["email"]).ok().unwrap();
+        assert_eq!(fields.text("email"), crate::domain::Presented::Text("12"));
+    }
+}

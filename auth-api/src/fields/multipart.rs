@@ -1,0 +1,52 @@
+//! `multipart/form-data` (RFC 7578).
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
+use multer::Multipart;
+
+use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, known, too_many};
+
+pub(super) async fn read<'a>(bytes: Bytes, boundary: Option<String>, names: Names) -> Result<Fields<'a>, Unreadable> {
+    // As Django says it.
+    let boundary = boundary
+        .filter(|boundary| is_boundary(boundary))
+        .ok_or_else(|| Unreadable::Body("Invalid boundary in multipart: None".to_owned()))?;
+    let mut parts = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
+    let mut fields = Fields::default();
+    for _ in 0..=FIELDS_MAX {
+        let Some(part) = parts.next_field().await.map_err(broken)? else { return Ok(fields) };
+        let name = part.name().and_then(|name| known(names, name));
+        let file_name = part.file_name().map(ToOwned::to_owned);
+        let bytes = part.bytes().await.map_err(broken)?;
+        let Some(name) = name else { continue };
+        match file_name {
+            // A file input of a browser in which no file was chosen.
+            Some(file_name) if file_name.is_empty() && bytes.is_empty() => {}
+            Some(_) => fields.add(name, Value::File(bytes))?,
+            None => fields.add(name, Value::FormText(Cow::Owned(text(name, &bytes)?)))?,
+        }
+    }
+    Err(Unreadable::Body(too_many()))
+}
+
+/// RFC 2046, section 5.1.1, has 70 characters at most; more do no harm.
+fn is_boundary(boundary: &str) -> bool {
+    (1..=1024).contains(&boundary.len())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn broken(error: multer::Error) -> Unreadable {
+    Unreadable::Body(error.to_string())
+}
+
+fn text(name: &str, bytes: &Bytes) -> Result<String, Unreadable> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        // A picture in a part that is no file: told as what it is, on its field.
+        Err(_) if name == "profile_pic" => Ok("\u{fffd}".to_owned()),
+        Err(_) => Err(Unreadable::Body(format!("invalid UTF-8 in \"{name}\""))),
+    }
+}

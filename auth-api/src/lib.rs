@@ -1,0 +1,111 @@
+//! auth-api: credentials and tokens.
+//!
+//! The way of a request: [`shared::http::serve`] → [`routes`] → a handler ([`accounts`], [`sessions`]) → [`caller`] (who
+//! calls) → [`fields`] and [`domain`] (what they ask) → [`hashing`], [`pictures`], [`store`] → [`error`], once.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`config`] | every setting, its default and its unit |
+//! | [`routes`] | one table |
+//! | [`accounts`], [`sessions`] | a module per noun, a function per verb |
+//! | [`caller`] | the only place where a [`caller::Caller`] is made |
+//! | [`domain`] | e-mail, name, password, picture: parse or refuse; knows no HTTP and no store |
+//! | [`tokens`] | keys, signing, reading |
+//! | [`hashing`] | Argon2id on bounded threads |
+//! | [`store`] | every SQL statement and Redis command; knows no HTTP |
+//! | [`media`], [`pictures`] | the client of media-server, and what keeps it and Postgres of one mind |
+//! | [`error`] | what can go wrong, and the one place where it becomes an answer |
+
+pub mod accounts;
+pub mod caller;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod fields;
+pub mod hashing;
+pub mod media;
+pub mod pictures;
+pub mod readiness;
+pub mod routes;
+pub mod sessions;
+pub mod store;
+pub mod tokens;
+
+use redis::aio::ConnectionManager;
+use shared::clock::Clock;
+use shared::http::body::BodyLimits;
+use shared::random::Random;
+
+use config::Config;
+use hashing::Hashing;
+use media::MediaServer;
+use store::user_reads::UserReads;
+use tokens::{KeyRing, Tokens};
+
+/// All that a handler needs.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Connections to Postgres.
+    pub postgres: deadpool_postgres::Pool,
+    /// Reads of one account.
+    pub user_reads: UserReads,
+    /// The connection to Redis.
+    pub redis: ConnectionManager,
+    /// The hashing threads.
+    pub hashing: Hashing,
+    /// Signs and reads tokens.
+    pub tokens: Tokens,
+    /// The client of media-server.
+    pub media: MediaServer,
+    /// What bodies may cost.
+    pub bodies: BodyLimits,
+}
+
+/// Why auth-api does not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The two services' secret.
+    #[error("MEDIA_SECRET_FILE: {0}")]
+    Secret(#[from] shared::secret::SecretError),
+    /// The signing keys.
+    #[error("TOKEN_KEYS_DIR: {0}")]
+    Keys(#[from] tokens::KeyError),
+    /// The address to listen on.
+    #[error("LISTEN: can't listen on {0}: {1}")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// Anything else.
+    #[error("{0}")]
+    Other(#[from] error::Error),
+    /// A store that can't even be addressed.
+    #[error("{0}")]
+    Store(#[from] store::StoreError),
+    /// The schema.
+    #[error("{0}")]
+    Migrations(#[from] store::migrations::MigrationError),
+}
+
+impl App {
+    /// Puts the parts together. Postgres, Redis and media-server need not be there yet.
+    pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {
+        let secret = shared::secret::Secret::read(&config.media_secret_file)?;
+        let keys = KeyRing::open(&config.token_keys_dir, &clock, &random)?;
+        let postgres = store::postgres(&config.postgres)?;
+        Ok(Self {
+            user_reads: UserReads::start(postgres.clone(), config.store_timeout),
+            redis: store::redis(&config.redis)?,
+            hashing: Hashing::start(&config.hashing, random.clone())?,
+            tokens: Tokens::new(keys, config.tokens.clone(), clock.clone(), random.clone()),
+            media: MediaServer::new(&config.media, &secret)?,
+            bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
+            postgres,
+            config,
+            clock,
+            random,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! The table of routes. A path answers with and without its last slash.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::Method;
+use shared::http::access::RouteNames;
+use shared::http::route::{Head, answer, guarded, head, health, only, with};
+use shared::http::{Problem, body};
+use warp::reply::Response;
+use warp::{Filter, path};
+
+use crate::{App, accounts, caller, readiness, sessions};
+
+/// The paths below, as they are logged.
+pub const NAMES: RouteNames = &[
+    "/api/user/me",
+    "/api/user/login",
+    "/api/user/refresh",
+    "/api/user/register",
+    "/api/user/update",
+    "/healthz",
+    "/readyz",
+];
+
+/// All that auth-api answers.
+pub fn routes(
+    app: &Arc<App>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<> {
+    let user = || path("api").and(path("user"));
+    let signed_in = {
+        let app = Arc::clone(app);
+        move |head: Head| {
+            let app = Arc::clone(&app);
+            async move { caller::identify(&app, &head).await.map(drop).map_err(Problem::from) }
+        }
+    };
+
+    let me =
+        user().and(path!("me")).and(with(app)).and(guarded(&[Method::GET], signed_in.clone())).then(accounts::read);
+    let update = user()
+        .and(path!("update"))
+        .and(with(app))
+        .and(guarded(&[Method::PUT, Method::PATCH], signed_in))
+        .and(body::unread())
+        .then(accounts::update);
+    let register = user()
+        .and(path!("register"))
+        .and(only(&[Method::POST]))
+        .and(with(app))
+        .and(head())
+        .and(body::unread())
+        .then(accounts::create);
+    let login = user()
+        .and(path!("login"))
+        .and(only(&[Method::POST]))
+        .and(with(app))
+        .and(head())
+        .and(body::unread())
+        .then(sessions::create);
+    let refresh = user()
+        .and(path!("refresh"))
+        .and(only(&[Method::POST]))
+        .and(with(app))
+        .and(body::unread())
+        .then(sessions::refresh);
+    let health = {
+        let app = Arc::clone(app);
+        health(move || readiness::check(Arc::clone(&app)))
+    };
+
+    answer(me.or(login).or(refresh).or(register).or(update).or(health))
+}

@@ -1,0 +1,146 @@
+//! Every SQL statement and Redis command. Nothing here knows HTTP.
+//!
+//! | module | where | what |
+//! | --- | --- | --- |
+//! | [`users`] | Postgres | accounts |
+//! | [`user_reads`] | Postgres | reads of one account, many in one statement |
+//! | [`picture_deletions`] | Postgres | the outbox to media-server |
+//! | [`sessions`] | Redis | sessions |
+//!
+//! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
+
+pub mod migrations;
+pub mod picture_deletions;
+pub mod sessions;
+pub mod user_reads;
+pub mod users;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+/// A store that is away, or a statement of ours that it refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store did not answer in time.
+    #[error("{0} did not answer in time")]
+    Timeout(&'static str),
+    /// There is no connection to Postgres.
+    #[error("no connection to Postgres: {0}")]
+    NoConnection(String),
+    /// Postgres answered with an error, or hung up.
+    #[error("Postgres: {}", postgres_message(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// Redis answered with an error, or hung up.
+    #[error("Redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// Many wait already.
+    #[error("too many reads wait")]
+    Busy,
+}
+
+/// The message without the values: `DETAIL` would tell an e-mail address.
+fn postgres_message(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => error.to_string(),
+    }
+}
+
+impl StoreError {
+    /// Whether the statement is at fault (500), and not the store's state (503).
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Postgres(error) => error.code().is_some_and(|code| !is_state_of_the_server(code)),
+            Self::Timeout(_) | Self::NoConnection(_) | Self::Redis(_) | Self::Busy => false,
+        }
+    }
+}
+
+/// Classes 08 (connection), 25 (read only), 40 (serialization, deadlock), 53 (resources), 55 (lock), 57 (intervention: shutdown, time-out), 58 (system).
+fn is_state_of_the_server(code: &SqlState) -> bool {
+    ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Timeout(_) => Self::Timeout("Postgres"),
+            PoolError::Backend(error) => Self::Postgres(error),
+            other => Self::NoConnection(other.to_string()),
+        }
+    }
+}
+
+/// Bounds work on Postgres: past `limit` it is given up, its transaction rolled back.
+pub async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::Timeout("Postgres").into()))
+}
+
+/// Where Postgres is, and how much of it we use.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// Address, database, role and password.
+    pub server: tokio_postgres::Config,
+    /// Connections held at most.
+    pub connections_max: usize,
+    /// How long an answer may take; Postgres itself ends a statement that takes longer.
+    pub timeout: Duration,
+}
+
+/// A pool of connections; it connects when first asked.
+pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
+    let mut server = config.server.clone();
+    server
+        .application_name("auth-api")
+        .connect_timeout(config.timeout)
+        .tcp_user_timeout(config.timeout * 2)
+        .keepalives_idle(Duration::from_secs(10))
+        .options(format!(
+            "-c statement_timeout={0} -c lock_timeout={0} -c idle_in_transaction_session_timeout={1}",
+            config.timeout.as_millis(),
+            config.timeout.as_millis() * 4
+        ));
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    Pool::builder(Manager::from_config(server, NoTls, recycling))
+        .max_size(config.connections_max)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(config.timeout))
+        .create_timeout(Some(config.timeout))
+        .recycle_timeout(Some(config.timeout))
+        .post_create(Hook::sync_fn(|_, _| {
+            tracing::debug!("connected to Postgres");
+            Ok(())
+        }))
+        .build()
+        .map_err(|error| StoreError::NoConnection(error.to_string()))
+}
+
+/// A connection of the pool.
+pub type Connection = Object;
+
+/// Where Redis is.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// Address, database and password.
+    pub server: redis::ConnectionInfo,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// The longest pause between two attempts to connect.
+const REDIS_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// One connection that all requests share, pipelined; it comes back by itself, one attempt at a time.
+pub fn redis(config: &RedisConfig) -> Result<ConnectionManager, StoreError> {
+    let client = redis::Client::open(config.server.clone())?;
+    let manager = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(config.timeout))
+        .set_connection_timeout(Some(config.timeout))
+        .set_number_of_retries(0)
+        .set_max_delay(REDIS_RECONNECT_PAUSE_MAX);
+    Ok(ConnectionManager::new_lazy_with_config(client, manager)?)
+}

@@ -1,0 +1,13 @@
+-- Lets a session outlive a change of its account's password.
+--
+-- Invariant: a session that is gone is never made anew (HSET alone would).
+--
+-- KEYS[1]  the session
+-- ARGV[1]  'stamp_next' before the change is committed, 'stamp' after it
+-- ARGV[2]  the new password stamp
+-- Returns 1, or 0 if there is no such session.
+if redis.call('exists', KEYS[1]) == 0 then
+  return 0
+end
+redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
+return 1
