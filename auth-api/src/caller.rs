@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::error::{Error, TokenFault};
-use crate::store::sessions::{self, SessionId};
+use crate::store::sessions::{self, SessionId, Stamps};
 use crate::store::users::User;
 use crate::tokens::TokenType;
 
@@ -43,12 +43,19 @@ pub async fn identify(app: &App, head: &Head) -> Result<Caller, Error> {
     let claims = app.tokens.read(token, TokenType::Access).map_err(Error::AccessToken)?;
     let session = claims.session();
     let (stamps, user) = tokio::join!(sessions::stamps(&app.redis, session), app.user_reads.find(session.user_id));
-    let revoked = Error::AccessToken(TokenFault::Invalid);
-    let (Some(stamps), Some(user)) = (stamps?, user?) else { return Err(revoked) };
-    if user.is_disabled || !stamps.admit(user.password_stamp) {
-        return Err(revoked);
+    if let Some(caller) = admit(stamps?, user?, session) {
+        return Ok(caller);
     }
-    Ok(Caller { user, session })
+    // A change of password may have fallen between the two reads. A stamp is announced to Redis before it is committed to
+    // Postgres, so that in this order what belongs together is seen together.
+    let user = app.user_reads.find(session.user_id).await?;
+    let stamps = sessions::stamps(&app.redis, session).await?;
+    admit(stamps, user, session).ok_or(Error::AccessToken(TokenFault::Invalid))
+}
+
+fn admit(stamps: Option<Stamps>, user: Option<User>, session: SessionId) -> Option<Caller> {
+    let user = user.filter(|user| !user.is_disabled)?;
+    stamps?.admit(user.password_stamp).then_some(Caller { user, session })
 }
 
 fn shown_token(headers: &HeaderMap) -> Result<&str, Error> {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use auth_api::config::Config;
 use auth_api::{App, StartError, pictures, routes, store};
 use shared::clock::Clock;
-use shared::http::serve::{serve, stop_signal};
+use shared::http::serve::{bind, serve, stop_signal};
 use shared::random::Random;
 use shared::settings::Settings;
 use shared::telemetry;
-use tokio::net::TcpListener;
 
 const USAGE: &str = "auth-api: accounts, sign-in and tokens
 
@@ -88,7 +87,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let listen = config.listen;
     let limits = config.serve.clone();
     let app = Arc::new(App::new(config, clock, random.clone())?);
-    let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+    let listener = bind(listen).map_err(|error| StartError::Listen(listen, error))?;
     tokio::spawn(pictures::sweep_for_ever(Arc::clone(&app)));
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(&app), routes::NAMES, random, limits, stop_signal()).await;

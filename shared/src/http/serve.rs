@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use warp::Filter;
@@ -138,6 +138,19 @@ pub async fn serve<F>(
     if drained.await.is_err() {
         tracing::warn!(in_flight = server.in_flight.count(), "the drain timeout is over: requests are cut");
     }
+}
+
+/// Connections that may wait to be accepted (the kernel's `somaxconn` bounds it, too). The 128 of `TcpListener::bind` overflow
+/// when nginx opens its connections all at once, and who is dropped there comes back a second later.
+const BACKLOG: u32 = 4096;
+
+/// Listens on `address`; call it in a runtime.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait for old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Returns at the first SIGTERM or SIGINT.

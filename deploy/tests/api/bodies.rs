@@ -1,0 +1,176 @@
+//! Bodies that no honest client sends.
+
+use serde_json::json;
+
+use crate::support::{Api, Form, PASSWORD, Person, jpeg, send, unique};
+
+const LOGIN: &str = "/api/user/login/";
+const REGISTER: &str = "/api/user/register/";
+
+#[tokio::test]
+async fn json_that_is_none_is_told_so() {
+    let api = Api::new();
+    for body in [
+        &b"{"[..],
+        b"{\"email\": \"a\"",
+        b"{\"email\": NaN}",
+        b"{\"email\": 1e999}",
+        b"{'email': 'a'}",
+        b"{\"email\": \"\\ud800\"}",
+        b"{\"x\": \"\\udc00\\ud800\"}",
+        b"{\"email\": \"\xff\xfe\"}",
+        b"{\"email\": \"a\"} trailing",
+        b"{\"email\": \"a\", \"email\": \"b\"}",
+        b"{\"x\": 1, \"x\": 2}",
+        b"\x00",
+        b"\xff\xfe{\x00}\x00",
+        format!("{{\"x\": {}{}}}", "[".repeat(10_000), "]".repeat(10_000)).as_bytes(),
+        "[".repeat(10_000).as_bytes(),
+        format!("{{\"email\": {}1{}}}", "{\"a\":".repeat(10_000), "}".repeat(10_000)).as_bytes(),
+    ] {
+        for path in [LOGIN, REGISTER, "/api/user/refresh/"] {
+            let answer = api.post(path, "application/json", body.to_vec()).await;
+            let detail = answer.expect_status(400).json()["detail"].as_str().unwrap_or_default().to_owned();
+            assert!(detail.starts_with("JSON parse error - "), "{detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_no_object_is_told_what_it_is() {
+    let api = Api::new();
+    for (body, what) in [("[1]", "list"), ("\"a\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")] {
+        let sentence = format!("Invalid data. Expected a dictionary, but got {what}.");
+        for path in [LOGIN, REGISTER, "/api/user/refresh/"] {
+            let answer = api.post(path, "application/json", body).await;
+            answer.expect_field("non_field_errors", &[&sentence]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_none_is_told_so() {
+    let api = Api::new();
+    let form_error = |answer: crate::support::Answer| {
+        let detail = answer.expect_status(400).json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains("orm parse error - "), "{detail}");
+    };
+    let encoded = "application/x-www-form-urlencoded";
+    form_error(api.post(LOGIN, encoded, "email=%ff&password=x").await);
+    form_error(api.post(LOGIN, encoded, "email=a&email=b").await);
+    for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=x"] {
+        form_error(api.post(REGISTER, content_type, "--y\r\n\r\n").await);
+    }
+    let long = "b".repeat(1000);
+    let body = format!("--{long}\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na\r\n--{long}--\r\n");
+    let answer = api.post(LOGIN, &format!("multipart/form-data; boundary={long}"), body).await;
+    answer.expect_field("password", &["This field is required."]);
+    form_error(api.post_form(LOGIN, Form::new().text("email", "a").text("email", "b")).await);
+    form_error(api.post_form(LOGIN, Form::new().part("Content-Disposition: form-data; name=\"email\"", b"\xff")).await);
+    let (content_type, mut body) = Form::new().text("email", "a").text("password", "b").finish();
+    body.truncate(body.len() - 60);
+    form_error(api.post(LOGIN, &content_type, body).await);
+    let many = (0..5000).fold(Form::new(), |form, number| form.text(&format!("f{number}"), "x"));
+    form_error(api.post_form(LOGIN, many).await);
+}
+
+#[tokio::test]
+async fn two_pictures_a_picture_without_a_name_and_one_in_a_text_part_are_no_500() {
+    let api = Api::new();
+    let form = || {
+        let email = format!("{}@example.com", unique());
+        Form::new().text("email", &email).text("full_name", "Ann").text("password", PASSWORD)
+    };
+    let two =
+        form().file("profile_pic", "a.jpg", "image/jpeg", &jpeg()).file("profile_pic", "b.jpg", "image/jpeg", &jpeg());
+    api.post_form(REGISTER, two).await.expect_status(400);
+    let nameless =
+        form().part("Content-Disposition: form-data; filename=\"a.jpg\"\r\nContent-Type: image/jpeg", &jpeg());
+    let answer = api.post_form(REGISTER, nameless).await;
+    assert_eq!(answer.expect_status(201).json()["profile_pic"], json!(null));
+    let text = form().part("Content-Disposition: form-data; name=\"profile_pic\"\r\nContent-Type: image/jpeg", &jpeg());
+    let not_a_file = "The submitted data was not a file. Check the encoding type on the form.";
+    api.post_form(REGISTER, text).await.expect_field("profile_pic", &[not_a_file]);
+}
+
+#[tokio::test]
+async fn another_media_type_is_415() {
+    let api = Api::new();
+    for content_type in ["text/xml", "text/plain", "application/octet-stream", "application/json; charset=utf-16"] {
+        let expected = json!({ "detail": format!("Unsupported media type \"{content_type}\" in request.") });
+        api.post(LOGIN, content_type, "<a/>").await.expect(415, &expected);
+    }
+    for content_type in ["nonsense", "application/", "\u{e9}"] {
+        api.post(LOGIN, content_type, "{}").await.expect_status(415);
+    }
+    let request = api.request("POST", LOGIN).body("{}");
+    send(request).await.expect(415, &json!({ "detail": "Unsupported media type \"\" in request." }));
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_415() {
+    let request = Api::new().request("POST", LOGIN).header("content-encoding", "gzip");
+    let request = request.header("content-type", "application/json").body(&b"\x1f\x8b\x08\0\0\0\0\0"[..]);
+    send(request).await.expect(415, &json!({ "detail": "Unsupported content encoding \"gzip\" in request." }));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_413() {
+    let api = Api::new();
+    let person = Person::new().await;
+    for megabytes in [2, 11, 20] {
+        let body = vec![b' '; megabytes << 20];
+        api.post(LOGIN, "application/json", body).await.expect_status(413);
+    }
+    for megabytes in [11, 20] {
+        let form = Form::new().file("profile_pic", "a.jpg", "image/jpeg", &vec![0xff; megabytes << 20]);
+        person.api.put_form("/api/user/update/", &person.access, form).await.expect_status(413);
+    }
+    person.me().await.expect_status(200);
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_taken_as_any_other() {
+    let person = Person::new().await;
+    let body = json!({ "email": person.email, "password": PASSWORD }).to_string();
+    let (first, second) = body.split_at(20);
+    let request = format!(
+        "POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    for address in [&person.api, &Api::at(&crate::support::stack().auth_api)] {
+        let answer = address.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let large = format!(
+        "POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+        2 << 20,
+        " ".repeat(2 << 20)
+    );
+    let answer = Api::at(&crate::support::stack().auth_api).raw(large.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{}", &answer[..answer.len().min(300)]);
+}
+
+#[tokio::test]
+async fn a_length_that_is_wrong_harms_nobody() {
+    let api = Api::new();
+    for (head, body) in [
+        ("Content-Length: 5", "{}{}{}{}{}"),
+        ("Content-Length: -1", "{}"),
+        ("Content-Length: 99999999999999999999", "{}"),
+        ("Content-Length: 2\r\nContent-Length: 3", "{}"),
+        ("Content-Length: 2\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+        ("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "zz\r\n{}\r\n0\r\n\r\n"),
+    ] {
+        let request = format!(
+            "POST {LOGIN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n{head}\r\n\r\n{body}"
+        );
+        let answer = api.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"), "{head}: {answer}");
+        assert!(!answer.contains("<html"), "{head}: {answer}");
+    }
+}

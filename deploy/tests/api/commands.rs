@@ -1,0 +1,80 @@
+//! The services as commands: help, bad settings.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn run(service: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let own = std::env::current_exe().unwrap();
+    let binary: PathBuf = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap().join(service);
+    Command::new(binary).args(arguments).env_clear().envs(settings.iter().copied()).output().unwrap()
+}
+
+/// Checks that it ends with this code and one line on standard error that has all the parts.
+#[track_caller]
+fn ends(output: &Output, code: i32, parts: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(code), 1), "{error}");
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+}
+
+#[test]
+fn a_bad_setting_is_one_line_that_names_it_what_it_was_and_what_it_may_be() {
+    for (service, name, value, may_be) in [
+        ("auth-api", "LISTEN", "nowhere", "an address and a port"),
+        ("auth-api", "ACCESS_TOKEN_TTL_SECONDS", "0", "a whole number from 1 to 86400 (seconds)"),
+        ("auth-api", "ACCESS_TOKEN_TTL_SECONDS", "5m", "a whole number from 1 to 86400 (seconds)"),
+        ("auth-api", "ARGON2_MEMORY_KIB", "-1", "a whole number from 8 to"),
+        ("auth-api", "PUBLIC_URL", "users.example.com", "http:// or https://"),
+        ("auth-api", "TRUSTED_PROXIES", "10.0.0.0/33", "networks such as"),
+        ("auth-api", "LOG_FORMAT", "xml", "auto, json or text"),
+        ("auth-api", "UPLOAD_GRACE_SECONDS", "1", "or more"),
+        ("media-server", "LISTEN", "8012", "an address and a port"),
+        ("media-server", "PICTURE_BYTES_MAX", "10MB", "a whole number"),
+        ("media-server", "LOG_LEVEL", "loud", "error, warn, info, debug or trace"),
+    ] {
+        ends(&run(service, &["serve"], &[(name, value)]), 2, &[name, value, may_be]);
+    }
+}
+
+#[test]
+fn a_setting_that_may_hold_a_password_is_not_repeated() {
+    for (name, value) in [("DATABASE_URL", "hunter2"), ("REDIS_URL", "hunter2")] {
+        let output = run("auth-api", &["serve"], &[(name, value)]);
+        ends(&output, 2, &[name]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_secret_that_is_missing_is_one_line() {
+    for service in ["auth-api", "media-server"] {
+        ends(
+            &run(service, &["serve"], &[("MEDIA_SECRET_FILE", "/nowhere/secret")]),
+            1,
+            &["MEDIA_SECRET_FILE", "/nowhere/secret"],
+        );
+    }
+}
+
+#[test]
+fn help_tells_every_setting_with_its_default() {
+    for (service, lines) in [
+        (
+            "auth-api",
+            &[
+                "ACCESS_TOKEN_TTL_SECONDS",
+                "default: 300 seconds",
+                "DATABASE_URL",
+                "MEDIA_SECRET_FILE",
+                "default: 19456 KiB",
+            ][..],
+        ),
+        ("media-server", &["WRITE_LISTEN", "STORAGE_URL", "PICTURE_BYTES_MAX", "default: 10485760 bytes"]),
+    ] {
+        let output = run(service, &["--help"], &[]);
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && lines.iter().all(|line| help.contains(line)), "{help}");
+        assert!(run(service, &["--version"], &[]).status.success());
+        ends(&run(service, &["dance"], &[]), 2, &["dance", "serve"]);
+    }
+}

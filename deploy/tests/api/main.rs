@@ -1,0 +1,30 @@
+//! The API, tested over its front door, as `http-api.md` has it: one file per noun.
+//!
+//! `STACK=DIR/env` names a running stack (`deploy/test` starts one); what stops parts of a stack, or needs settings of
+//! its own, starts a private one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::case_sensitive_file_extension_comparisons,
+    unreachable_pub,
+    reason = "a test ends with its first surprise"
+)]
+
+mod bodies;
+mod commands;
+mod crashes;
+mod everywhere;
+mod forged_tokens;
+mod front;
+mod login;
+mod logs;
+mod me;
+mod outages;
+mod pictures;
+mod refresh;
+mod register;
+mod support;
+mod update;
