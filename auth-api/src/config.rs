@@ -9,6 +9,7 @@ use redis::IntoConnectionInfo as _;
 use shared::http::serve::ServeConfig;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
+use shared::workers::WorkersConfig;
 
 use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
@@ -301,7 +302,8 @@ fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingError> {
         )?,
         passes: settings.number("ARGON2_PASSES", 2, 1..=1000, "passes", "passes over that memory")?,
         lanes: settings.number("ARGON2_LANES", 1, 1..=64, "lanes", "lanes of one hash")?,
-        threads: settings.number(
+        workers: WorkersConfig {
+            threads: settings.number(
             "HASHING_THREADS",
             cores,
             1..=1024,
@@ -321,5 +323,6 @@ fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingError> {
             1..=600,
             "how long a request may wait for a hash; past it the answer is 503",
         )?,
+        },
     })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use shared::http::Problem;
+use shared::workers::Overload;
 use warp::reply::{Reply, Response};
 
 use crate::domain::Refusal;
@@ -47,8 +48,8 @@ pub enum Error {
     #[error("media-server: {0}")]
     MediaServer(String),
     /// More passwords wait to be hashed than can be in time.
-    #[error("the hashing queue is full")]
-    Busy,
+    #[error("hashing: {0}")]
+    Busy(Overload),
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
@@ -133,7 +134,7 @@ impl From<Error> for Problem {
             Error::PictureTooLarge { limit_bytes } => Problem::too_large(limit_bytes),
             Error::Store(error) if error.is_ours() => Problem::internal().because(error),
             Error::Internal(_) => Problem::internal().because(error),
-            Error::Store(_) | Error::MediaServer(_) | Error::Busy => Problem::unavailable().because(error),
+            Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().because(error),
         }
     }
 }

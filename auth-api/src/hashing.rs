@@ -1,18 +1,14 @@
-//! Argon2id (RFC 9106) on bounded threads of its own.
+//! Argon2id (RFC 9106) on bounded threads of its own (see [`shared::workers`]).
 //!
-//! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, so the number of threads bounds
-//! both. The threads have a lower priority than those that serve sockets: `me` keeps its speed while logins saturate
-//! the machine. What waits is bounded in number and in time; past it the answer is 503 at once.
+//! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, which a thread keeps from one hash to
+//! the next: that is a tenth faster than to allocate it each time.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use shared::random::Random;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
+use shared::workers::{Overload, Workers, WorkersConfig};
 
 use crate::domain::Password;
 use crate::error::Error;
@@ -27,11 +23,7 @@ pub struct HashingConfig {
     /// Lanes (`p`).
     pub lanes: u32,
     /// Hashes computed at once, and so memory and cores used at most.
-    pub threads: usize,
-    /// Hashes that may wait.
-    pub queue_max: usize,
-    /// How long one may wait.
-    pub queue_timeout: Duration,
+    pub workers: WorkersConfig,
 }
 
 /// Whether a password is the one on file.
@@ -49,31 +41,13 @@ pub enum Verdict {
 /// The hashing threads. Cheap to clone; they end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Hashing {
-    jobs: SyncSender<Job>,
-    queue_timeout: Duration,
+    workers: Workers<Worker>,
     /// A hash of nobody's password with the parameters of today: what an unknown account is checked against.
     dummy: Arc<str>,
     random: Random,
 }
 
-struct Job {
-    password: Password,
-    work: Work,
-    deadline: Instant,
-}
-
-enum Work {
-    Hash(Salt, oneshot::Sender<Result<String, String>>),
-    Verify(Arc<str>, oneshot::Sender<Result<Verdict, String>>),
-}
-
-/// A thread that has had nothing to do for this long gives its memory back.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// How much nicer than the rest of the process a hashing thread is (`nice(2)`).
-const NICENESS: i32 = 10;
-
-/// The longest salt and hash in a PHC string are far below; this bounds what a hash on file may ask for, in KiB.
+/// What a hash on file may ask for at most, in KiB.
 const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 
 impl Hashing {
@@ -81,89 +55,53 @@ impl Hashing {
     pub fn start(config: &HashingConfig, random: Random) -> Result<Self, Error> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal(format!("Argon2: {error}"));
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(|e| internal(&e))?;
-        let (jobs, queue) = sync_channel(config.queue_max);
-        let queue = Arc::new(Mutex::new(queue));
-        for number in 0..config.threads {
-            let (queue, params) = (Arc::clone(&queue), params.clone());
-            std::thread::Builder::new()
-                .name(format!("hashing-{number}"))
-                .spawn(move || Worker { params, memory: Vec::new() }.run(&queue))
-                .map_err(|e| internal(&e))?;
-        }
+        let worker = || Worker { params: params.clone(), memory: Vec::new() };
+        let workers = Workers::start("hashing", &config.workers, worker).map_err(|e| internal(&e))?;
         let salt = Salt::new(&random.bytes::<16>()).map_err(|e| internal(&e))?;
         let nobodys = Password::to_compare(&hex::encode(random.bytes::<16>()));
-        let dummy = Worker { params, memory: Vec::new() }.hash(&nobodys, salt).map_err(|e| internal(&e))?;
-        Ok(Self { jobs, queue_timeout: config.queue_timeout, dummy: dummy.into(), random })
+        let dummy = worker().hash(&nobodys, salt).map_err(|e| internal(&e))?;
+        Ok(Self { workers, dummy: dummy.into(), random })
     }
 
     /// Hashes a new password into a PHC string.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
         let salt = Salt::new(&self.random.bytes::<16>()).map_err(|error| Error::Internal(error.to_string()))?;
-        let (reply, answer) = oneshot::channel();
-        self.submit(password, Work::Hash(salt, reply), answer).await
+        self.run(move |worker| worker.hash(&password, salt)).await
     }
 
     /// Compares a password with a PHC string. `None` (an unknown account) takes the same time and is always wrong.
     pub async fn verify(&self, password: Password, phc: Option<&str>) -> Result<Verdict, Error> {
-        let (reply, answer) = oneshot::channel();
+        let is_known = phc.is_some();
         let against = phc.map_or_else(|| Arc::clone(&self.dummy), Arc::from);
-        let verdict = self.submit(password, Work::Verify(against, reply), answer).await?;
-        Ok(if phc.is_some() { verdict } else { Verdict::Wrong })
+        let verdict = self.run(move |worker| worker.verify(&password, &against)).await?;
+        Ok(if is_known { verdict } else { Verdict::Wrong })
     }
 
-    async fn submit<T>(
+    async fn run<T: Send + 'static>(
         &self,
-        password: Password,
-        work: Work,
-        answer: oneshot::Receiver<Result<T, String>>,
+        work: impl FnOnce(&mut Worker) -> Result<T, String> + Send + 'static,
     ) -> Result<T, Error> {
-        let job = Job { password, work, deadline: Instant::now() + self.queue_timeout };
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Error::Busy,
-            TrySendError::Disconnected(_) => Error::Internal("the hashing threads are gone".to_owned()),
-        })?;
-        // A job that was past its deadline is dropped, and its reply with it.
-        answer.await.map_err(|_| Error::Busy)?.map_err(Error::Internal)
+        match self.workers.run(work).await {
+            Ok(done) => done.map_err(Error::Internal),
+            Err(Overload::Panicked) => Err(Error::Internal("hashing panicked".to_owned())),
+            Err(overload) => Err(Error::Busy(overload)),
+        }
     }
 }
 
+#[derive(Debug)]
 struct Worker {
     params: Params,
     memory: Vec<Block>,
 }
 
+impl shared::workers::Worker for Worker {
+    fn rest(&mut self) {
+        self.memory = Vec::new();
+    }
+}
+
 impl Worker {
-    fn run(mut self, queue: &Mutex<Receiver<Job>>) {
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::warn!(%error, "hashing threads keep the priority of the others");
-        }
-        loop {
-            // Whoever holds the lock waits for the next job; the others wait for the lock.
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(IDLE);
-            match next {
-                Ok(job) => self.perform(job),
-                Err(RecvTimeoutError::Timeout) => self.memory = Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn perform(&mut self, job: Job) {
-        if job.deadline < Instant::now() {
-            return;
-        }
-        // Who has gone away meanwhile costs no hash.
-        match job.work {
-            Work::Hash(salt, reply) if !reply.is_closed() => {
-                let _ = reply.send(self.hash(&job.password, salt));
-            }
-            Work::Verify(phc, reply) if !reply.is_closed() => {
-                let _ = reply.send(self.verify(&job.password, &phc));
-            }
-            Work::Hash(..) | Work::Verify(..) => {}
-        }
-    }
-
     fn hash(&mut self, password: &Password, salt: Salt) -> Result<String, String> {
         let params = self.params.clone();
         let mut out = [0; Params::DEFAULT_OUTPUT_LEN];

@@ -8,6 +8,7 @@
 //! | [`clock`], [`random`] | time and randomness as arguments |
 //! | [`media_api`] | what auth-api and media-server say to each other |
 //! | [`secret`] | secrets of the deployment, read from files |
+//! | [`workers`] | work that takes a core for long, on bounded threads |
 
 pub mod clock;
 pub mod http;
@@ -16,3 +17,4 @@ pub mod random;
 pub mod secret;
 pub mod settings;
 pub mod telemetry;
+pub mod workers;

@@ -1,0 +1,109 @@
+//! Pictures made here, by the encoders of the `image` crate, whole and broken.
+
+use std::io::Cursor;
+
+use image::codecs::gif::GifEncoder;
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
+
+use super::*;
+
+const LIMITS: PictureLimits = PictureLimits { pixels_max: 100 * 100 };
+
+/// A picture with enough in it that its data is more than its headers.
+fn picture(width: u32, height: u32) -> DynamicImage {
+    let pixel = |x: u32, y: u32| {
+        let shade = |by: u32| u8::try_from((x * by) ^ (y * 7) & 0xff).unwrap_or(u8::MAX);
+        image::Rgba([shade(3), shade(5), shade(1), u8::MAX])
+    };
+    RgbaImage::from_fn(width, height, pixel).into()
+}
+
+fn encode(width: u32, height: u32, kind: ImageKind) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let picture = picture(width, height);
+    match kind {
+        ImageKind::Jpeg => picture.to_rgb8().write_with_encoder(JpegEncoder::new(&mut bytes)).unwrap(),
+        ImageKind::Png => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap(),
+        ImageKind::Gif => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Gif).unwrap(),
+        ImageKind::Webp => picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::WebP).unwrap(),
+    }
+    bytes
+}
+
+#[test]
+fn each_kind_is_told_by_its_content() {
+    for expected in ImageKind::ALL {
+        assert_eq!(check(&encode(64, 48, expected), LIMITS), Ok(expected));
+    }
+    for other in [b"".as_slice(), b"\xff\xd8", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"RIFF0000WAVE", b"GIF88a"]
+    {
+        assert_eq!(check(other, LIMITS), Err(Refusal::UnknownKind), "{other:?}");
+    }
+}
+
+#[test]
+fn a_picture_cut_short_anywhere_is_refused() {
+    for kind in ImageKind::ALL {
+        let whole = encode(64, 48, kind);
+        for length in 0..whole.len() {
+            assert!(check(&whole[..length], LIMITS).is_err(), "{kind:?} cut to {length} of {}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_picture_does_not_spoil_it() {
+    for kind in ImageKind::ALL {
+        let mut followed = encode(64, 48, kind);
+        followed.extend_from_slice(b"<script>");
+        assert_eq!(check(&followed, LIMITS), Ok(kind));
+    }
+}
+
+#[test]
+fn more_pixels_than_the_limit_are_refused() {
+    for kind in ImageKind::ALL {
+        assert_eq!(check(&encode(100, 100, kind), LIMITS), Ok(kind));
+        assert_eq!(check(&encode(101, 100, kind), LIMITS), Err(Refusal::TooManyPixels(LIMITS.pixels_max)), "{kind:?}");
+    }
+}
+
+#[test]
+fn all_frames_of_an_animation_count() {
+    let animation = |frames: usize| {
+        let mut bytes = Vec::new();
+        let frame = Frame::new(picture(50, 50).to_rgba8());
+        GifEncoder::new(&mut bytes).encode_frames(std::iter::repeat_n(frame, frames)).unwrap();
+        bytes
+    };
+    assert_eq!(check(&animation(4), LIMITS), Ok(ImageKind::Gif));
+    assert_eq!(check(&animation(5), LIMITS), Err(Refusal::TooManyPixels(LIMITS.pixels_max)));
+}
+
+#[test]
+fn a_png_of_great_dimensions_is_refused_by_its_header() {
+    // 50,000 × 50,000 in a header whose checksum is right; there is no data behind it.
+    let mut header = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+    header.extend_from_slice(b"\0\0\xc3\x50\0\0\xc3\x50\x08\x02\0\0\0\xc4\xcd\xaa\x9d");
+    assert_eq!(check(&header, LIMITS), Err(Refusal::TooManyPixels(LIMITS.pixels_max)));
+}
+
+#[test]
+fn a_broken_checksum_is_refused() {
+    let mut png = encode(64, 48, ImageKind::Png);
+    let middle = png.len() / 2;
+    png[middle] ^= 1;
+    assert!(matches!(check(&png, LIMITS), Err(Refusal::Broken(_))));
+}
+
+#[test]
+fn scans_are_counted_before_they_are_decoded() {
+    let mut jpeg = encode(16, 16, ImageKind::Jpeg);
+    let end = jpeg.split_off(jpeg.len() - 2);
+    for _ in 0..64 {
+        jpeg.extend_from_slice(b"\xff\xda\0\x08\x01\x01\0\0\x3f\0");
+    }
+    jpeg.extend_from_slice(&end);
+    assert_eq!(check(&jpeg, LIMITS), Err(Refusal::Broken("more than 64 scans".to_owned())));
+}

@@ -1,0 +1,181 @@
+//! Work that takes a core for long, on bounded threads of its own.
+//!
+//! The number of threads bounds the cores and the memory that such work takes. The threads have a lower priority than
+//! those that serve sockets, so that small requests keep their speed beside it. What waits is bounded in number and in
+//! time; past it the answer is [`Overload`] at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How much is done at once, and how much may wait.
+#[derive(Clone, Debug)]
+pub struct WorkersConfig {
+    /// Pieces of work done at once.
+    pub threads: usize,
+    /// Pieces that may wait.
+    pub queue_max: usize,
+    /// How long one may wait.
+    pub queue_timeout: Duration,
+}
+
+/// What a thread keeps between two pieces of work.
+pub trait Worker: Send + 'static {
+    /// Called when the thread has had nothing to do for a second: gives memory back.
+    fn rest(&mut self) {}
+}
+
+/// A worker that keeps nothing.
+impl Worker for () {}
+
+/// The work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Overload {
+    /// Too much waits already.
+    #[error("the queue is full")]
+    QueueFull,
+    /// It waited too long.
+    #[error("it waited too long in the queue")]
+    WaitedTooLong,
+    /// It panicked, which is a fault of ours; the thread lives on.
+    #[error("the work panicked")]
+    Panicked,
+}
+
+/// The threads. Cheap to clone; they end with the last clone.
+#[derive(Debug)]
+pub struct Workers<W> {
+    jobs: SyncSender<Job<W>>,
+    queue_timeout: Duration,
+}
+
+impl<W> Clone for Workers<W> {
+    fn clone(&self) -> Self {
+        Self { jobs: self.jobs.clone(), queue_timeout: self.queue_timeout }
+    }
+}
+
+type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
+
+/// A thread that has had nothing to do for this long rests.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How much nicer than the rest of the process a thread is (`nice(2)`; on Linux it is the thread's own).
+const NICENESS: i32 = 10;
+
+impl<W: Worker> Workers<W> {
+    /// Starts threads called `name`, each with a worker of its own.
+    pub fn start(name: &str, config: &WorkersConfig, worker: impl Fn() -> W) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(config.queue_max);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..config.threads {
+            let (queue, worker) = (Arc::clone(&queue), worker());
+            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || run(worker, &queue))?;
+        }
+        Ok(Self { jobs, queue_timeout: config.queue_timeout })
+    }
+
+    /// Does `work` as soon as a thread is free. Work that nobody waits for any more, or that waited too long, is not
+    /// begun.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut W) -> T + Send + 'static) -> Result<T, Overload> {
+        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + self.queue_timeout;
+        let job: Job<W> = Box::new(move |worker| {
+            if reply.is_closed() {
+                return;
+            }
+            let done = if Instant::now() < deadline {
+                catch_unwind(AssertUnwindSafe(|| work(worker))).map_err(|_| Overload::Panicked)
+            } else {
+                Err(Overload::WaitedTooLong)
+            };
+            // Who asked may have gone away meanwhile.
+            let _ = reply.send(done);
+        });
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Overload::QueueFull,
+            TrySendError::Disconnected(_) => Overload::Panicked,
+        })?;
+        answer.await.unwrap_or(Err(Overload::Panicked))
+    }
+}
+
+fn run<W: Worker>(mut worker: W, queue: &Mutex<Receiver<Job<W>>>) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::warn!(%error, "a worker thread keeps the priority of the others");
+    }
+    loop {
+        // Whoever holds the lock waits for the next job; the others wait for the lock.
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(IDLE);
+        match next {
+            Ok(job) => job(&mut worker),
+            Err(RecvTimeoutError::Timeout) => worker.rest(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn one_thread(queue_max: usize, queue_timeout: Duration) -> Workers<()> {
+        Workers::start("test", &WorkersConfig { threads: 1, queue_max, queue_timeout }, || ()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_the_queue_is_refused_at_once() {
+        let workers = one_thread(1, Duration::from_mins(1));
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (entered, is_running) = oneshot::channel();
+        let running = {
+            let workers = workers.clone();
+            tokio::spawn(async move {
+                let work = move |(): &mut ()| {
+                    let _ = entered.send(());
+                    let _ = held.recv();
+                };
+                workers.run(work).await
+            })
+        };
+        is_running.await.unwrap();
+        let mut waiting = Box::pin(workers.run(|()| 1));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert_eq!(workers.run(|()| 2).await, Err(Overload::QueueFull));
+        release.send(()).unwrap();
+        assert_eq!((running.await.unwrap(), waiting.await), (Ok(()), Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_is_not_begun_and_late_work_neither() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let workers = one_thread(8, Duration::ZERO);
+        let late = workers.run(|()| BEGUN.fetch_add(1, Ordering::SeqCst)).await;
+        assert_eq!(late, Err(Overload::WaitedTooLong));
+        let workers = one_thread(8, Duration::from_mins(1));
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut first = Box::pin(workers.run(move |()| held.recv().is_ok()));
+        assert!((&mut first).now_or_never().is_none());
+        let mut gone = Box::pin(workers.run(|()| BEGUN.fetch_add(1, Ordering::SeqCst)));
+        assert!((&mut gone).now_or_never().is_none());
+        drop(gone);
+        release.send(()).unwrap();
+        assert_eq!(first.await, Ok(true));
+        assert_eq!(workers.run(|()| BEGUN.load(Ordering::SeqCst)).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn a_thread_survives_work_that_panics() {
+        let workers = one_thread(1, Duration::from_mins(1));
+        assert_eq!(workers.run(|()| panic!("as it must")).await.map(|(): ()| ()), Err(Overload::Panicked));
+        assert_eq!(workers.run(|()| 1).await, Ok(1));
+    }
+}
