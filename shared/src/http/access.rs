@@ -66,7 +66,7 @@ impl Access {
 fn is_well_formed(id: &HeaderValue) -> bool {
     let id = id.as_bytes();
     (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
-        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn made(random: &Random) -> HeaderValue {
