@@ -13,11 +13,12 @@ use warp::reply::Reply;
 
 use crate::caller::{self, Caller, Origin};
 use crate::domain::{Email, FullName, Password, Picture, Presented, Refusal, present};
-use crate::error::{EMAIL_TAKEN, Error, FieldErrors, NOT_A_PICTURE, TokenFault};
+use crate::error::{EMAIL_TAKEN, Error, FieldErrors, NOT_A_PICTURE};
 use crate::fields::{self, Fields};
 use crate::store::sessions::Restamp;
 use crate::store::users::{Changes, NewUser, User};
 use crate::store::{self, within};
+use crate::tokens::TokenFault;
 use crate::{App, pictures};
 
 /// An account as its answers show it, in this order.

@@ -8,10 +8,10 @@ use shared::http::serve::Peer;
 use uuid::Uuid;
 
 use crate::App;
-use crate::error::{Error, TokenFault};
+use crate::error::Error;
 use crate::store::sessions::{self, SessionId, Stamps};
 use crate::store::users::User;
-use crate::tokens::TokenType;
+use crate::tokens::{TokenFault, TokenType};
 
 /// Somebody who showed a good access token of a session that is alive, and whose account is too.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use warp::reply::{Reply, Response};
 
 use crate::domain::Refusal;
 use crate::store::StoreError;
+use crate::tokens::TokenFault;
 
 /// A refused or failed request. Turned into a [`Problem`] once, at the end.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub enum Error {
     },
     /// Postgres or Redis.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// media-server is away, busy or full.
     #[error("media-server: {0}")]
     MediaServer(String),
@@ -53,20 +54,6 @@ pub enum Error {
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
-}
-
-/// Why a token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenFault {
-    /// Malformed, forged, of another issuer, revoked, or its user is gone.
-    #[error("Token is invalid")]
-    Invalid,
-    /// Its time is over.
-    #[error("Token is expired")]
-    Expired,
-    /// An access token where a refresh token belongs, or the other way round.
-    #[error("Token has wrong type")]
-    WrongType,
 }
 
 /// Sentences by field.
@@ -135,6 +122,15 @@ impl From<Error> for Problem {
             Error::Store(error) if error.is_ours() => Problem::internal().because(error),
             Error::Internal(_) => Problem::internal().because(error),
             Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().because(error),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::EmailTaken => Self::EmailTaken,
+            other => Self::Store(other),
         }
     }
 }

@@ -78,8 +78,10 @@ pub async fn sweep_for_ever(app: Arc<App>) {
 }
 
 async fn sweep(app: &App) -> Result<usize, Error> {
+    // media-server is asked twice at most; what Postgres is asked comes before and after.
+    let limit = app.config.media.timeout * 2 + app.config.store_timeout * 2;
     for deleted in 0..SWEEP_MAX {
-        if !sweep_one(app).await? {
+        if !within(limit, sweep_one(app)).await? {
             return Ok(deleted);
         }
     }
@@ -91,8 +93,7 @@ async fn sweep(app: &App) -> Result<usize, Error> {
 async fn sweep_one(app: &App) -> Result<bool, Error> {
     let mut client = app.postgres.get().await?;
     let transaction = client.transaction().await.map_err(StoreError::from)?;
-    let due = within(app.config.store_timeout, picture_deletions::lock_due(&transaction));
-    let Some(picture_id) = due.await? else { return Ok(false) };
+    let Some(picture_id) = picture_deletions::lock_due(&transaction).await? else { return Ok(false) };
     if let Ok(id) = ImageId::parse(&picture_id)
         && let Err(error) = app.media.delete(id).await
     {

@@ -10,12 +10,12 @@ use warp::reply::Reply;
 use crate::accounts::UserAnswer;
 use crate::caller::Origin;
 use crate::domain::{Email, Password, present};
-use crate::error::{Error, FieldErrors, TokenFault};
+use crate::error::{Error, FieldErrors};
 use crate::hashing::Verdict;
 use crate::store::sessions::{NewSession, Rotation, SessionId};
 use crate::store::users::User;
 use crate::store::{self, within};
-use crate::tokens::{TokenType, refresh_digest};
+use crate::tokens::{TokenFault, TokenType, refresh_digest};
 use crate::{App, fields};
 
 #[derive(Serialize)]

@@ -37,6 +37,9 @@ pub enum StoreError {
     /// Redis answered with an error, or hung up.
     #[error("Redis: {0}")]
     Redis(#[from] redis::RedisError),
+    /// The address belongs to another account (constraint `users_email_key`).
+    #[error("the e-mail address is taken")]
+    EmailTaken,
     /// Many wait already.
     #[error("too many reads wait")]
     Busy,
@@ -55,7 +58,7 @@ impl StoreError {
     pub fn is_ours(&self) -> bool {
         match self {
             Self::Postgres(error) => error.code().is_some_and(|code| !is_state_of_the_server(code)),
-            Self::Timeout(_) | Self::NoConnection(_) | Self::Redis(_) | Self::Busy => false,
+            Self::Timeout(_) | Self::NoConnection(_) | Self::Redis(_) | Self::EmailTaken | Self::Busy => false,
         }
     }
 }

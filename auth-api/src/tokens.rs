@@ -16,7 +16,6 @@ use shared::clock::Clock;
 use shared::random::Random;
 use uuid::Uuid;
 
-use crate::error::TokenFault;
 use crate::store::sessions::SessionId;
 
 /// What a token is for.
@@ -53,6 +52,20 @@ impl Claims {
     pub fn session(&self) -> SessionId {
         SessionId { user_id: self.user_id, sid: self.sid }
     }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// Malformed, forged, of another issuer, revoked, or its user is gone.
+    #[error("Token is invalid")]
+    Invalid,
+    /// Its time is over.
+    #[error("Token is expired")]
+    Expired,
+    /// An access token where a refresh token belongs, or the other way round.
+    #[error("Token has wrong type")]
+    WrongType,
 }
 
 /// How long tokens live, and who they say made them.

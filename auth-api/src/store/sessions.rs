@@ -166,7 +166,7 @@ pub async fn restamp(redis: &ConnectionManager, id: SessionId, when: Restamp, st
     Ok(RESTAMP.key(key(id)).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
 }
 
-/// Whether Redis answers, and takes writes.
+/// Whether Redis answers.
 pub async fn ping(redis: &ConnectionManager) -> Result<(), StoreError> {
     Ok(redis::cmd("PING").exec_async(&mut redis.clone()).await?)
 }

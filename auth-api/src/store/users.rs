@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::domain::{Email, FullName};
-use crate::error::Error;
 
 /// An account as it stands in the database. It has no `Debug`: its fields tell about a person.
 #[derive(Clone)]
@@ -77,15 +76,14 @@ fn user(row: &Row) -> User {
 }
 
 /// Makes an account.
-pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<User, Error> {
+pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<User, StoreError> {
     let statement = client
         .prepare_cached(
             "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp, profile_pic)
              values ($1, $2, $3, $4, $5, $6, $7)
              returning id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
         )
-        .await
-        .map_err(StoreError::from)?;
+        .await?;
     let row = client
         .query_one(
             &statement,
@@ -105,7 +103,7 @@ pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<Us
 }
 
 /// Changes an account, and returns it as it is then; `None` if it is gone.
-pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>) -> Result<Option<User>, Error> {
+pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>) -> Result<Option<User>, StoreError> {
     let statement = client
         .prepare_cached(
             "update users
@@ -119,8 +117,7 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
              where id = $1
              returning id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
         )
-        .await
-        .map_err(StoreError::from)?;
+        .await?;
     let row = client
         .query_opt(
             &statement,
@@ -141,14 +138,14 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
 }
 
 /// A constraint's name is an error's name.
-fn constraint(error: tokio_postgres::Error) -> Error {
+fn constraint(error: tokio_postgres::Error) -> StoreError {
     let violated = error
         .as_db_error()
         .filter(|error| *error.code() == SqlState::UNIQUE_VIOLATION)
         .and_then(|error| error.constraint());
     match violated {
-        Some("users_email_key") => Error::EmailTaken,
-        _ => Error::Store(error.into()),
+        Some("users_email_key") => StoreError::EmailTaken,
+        _ => error.into(),
     }
 }
 
