@@ -1,11 +1,13 @@
-//! `auth-api serve` and `auth-api migrate`: config → pools → App → serve.
+//! `auth-api serve`, `migrate` and `healthcheck`: config → pools → App → serve.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use auth_api::config::Config;
 use auth_api::{App, StartError, pictures, routes, store};
 use shared::clock::Clock;
+use shared::http::healthcheck::healthcheck;
 use shared::http::serve::{bind, serve, stop_signal};
 use shared::random::Random;
 use shared::settings::Settings;
@@ -13,10 +15,11 @@ use shared::telemetry;
 
 const USAGE: &str = "auth-api: accounts, sign-in and tokens
 
-Usage: auth-api serve | migrate | --help | --version
+Usage: auth-api serve | migrate | healthcheck | --help | --version
 
-  serve     answers requests until SIGTERM or SIGINT
-  migrate   brings the schema in Postgres up to date, once, however many replicas call it
+  serve        answers requests until SIGTERM or SIGINT
+  migrate      brings the schema in Postgres up to date, once, however many replicas call it
+  healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
 ";
@@ -32,7 +35,8 @@ fn main() -> ExitCode {
             println!("auth-api {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        "serve" | "migrate" => match Config::read(&mut Settings::from_environment()) {
+        "serve" | "migrate" | "healthcheck" => match Config::read(&mut Settings::from_environment()) {
+            Ok(config) if verb == "healthcheck" => check(config.listen),
             Ok(config) => run(&verb, config),
             Err(error) => {
                 eprintln!("auth-api: {error}");
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
             }
         },
         _ => {
-            eprintln!("auth-api: {verb:?} is no verb; it may be serve, migrate, --help or --version");
+            eprintln!("auth-api: {verb:?} is no verb; it may be serve, migrate, healthcheck, --help or --version");
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -52,6 +56,16 @@ fn help() -> ExitCode {
     let _ = Config::read(&mut settings);
     print!("{USAGE}\n{}", settings.help());
     ExitCode::SUCCESS
+}
+
+fn check(listen: SocketAddr) -> ExitCode {
+    match healthcheck(listen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(unwell) => {
+            eprintln!("auth-api: {unwell}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(verb: &str, config: Config) -> ExitCode {

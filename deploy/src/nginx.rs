@@ -34,7 +34,7 @@ fn upstreams(plan: &Plan) -> String {
     let upstream = |name: &str, port: u16| {
         format!(
             "upstream {name} {{\n    server 127.0.0.1:{port};\n    keepalive 128;\n    keepalive_requests 100000;\n    \
-             keepalive_timeout 20s;\n}}\n"
+             keepalive_timeout 2s;\n}}\n"
         )
     };
     upstream("auth_api", plan.ports.auth_api) + &upstream("media_server", plan.ports.media_server)

@@ -1,7 +1,9 @@
 //! Every setting, read once.
 
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use shared::http::serve::ServeConfig;
@@ -19,7 +21,7 @@ pub struct Config {
     /// Where pictures are delivered.
     pub listen: SocketAddr,
     /// Where auth-api stores and deletes them; nginx does not reach it.
-    pub write_listen: SocketAddr,
+    pub write_listen: HostAndPort,
     /// The limits of both listeners.
     pub serve: ServeConfig,
     /// Logs.
@@ -38,6 +40,28 @@ pub struct Config {
     pub body_timeout: Duration,
 }
 
+/// `HOST:PORT`, where the host is an address or a name with perhaps many.
+#[derive(Clone, Debug)]
+pub struct HostAndPort(String);
+
+impl FromStr for HostAndPort {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (host, port) = text.rsplit_once(':').ok_or(())?;
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Display for HostAndPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Config {
     /// Reads the settings.
     pub fn read(settings: &mut Settings) -> Result<Self, SettingError> {
@@ -51,8 +75,8 @@ impl Config {
             write_listen: settings.parsed(
                 "WRITE_LISTEN",
                 "127.0.0.1:8013",
-                "an address and a port",
-                "where auth-api stores and deletes pictures; nginx must not reach it",
+                "an address or a name, and a port",
+                "where auth-api stores and deletes pictures, and nginx must not reach; of a name the address that is this machine's",
             )?,
             serve: ServeConfig::read(settings)?,
             log: LogConfig::read(settings)?,

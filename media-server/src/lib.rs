@@ -66,7 +66,7 @@ pub enum StartError {
         /// The setting.
         name: &'static str,
         /// The address.
-        address: std::net::SocketAddr,
+        address: String,
         /// Why not.
         error: std::io::Error,
     },

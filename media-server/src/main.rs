@@ -1,12 +1,14 @@
-//! `media-server serve`: config → App → two listeners.
+//! `media-server serve` and `healthcheck`: config → App → two listeners.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use media_server::config::Config;
+use media_server::config::{Config, HostAndPort};
 use media_server::{App, StartError, routes};
 use shared::clock::Clock;
+use shared::http::healthcheck::healthcheck;
 use shared::http::serve::{serve, stop_signal};
 use shared::random::Random;
 use shared::settings::Settings;
@@ -15,9 +17,10 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "media-server: stores pictures and delivers them
 
-Usage: media-server serve | --help | --version
+Usage: media-server serve | healthcheck | --help | --version
 
-  serve     answers requests until SIGTERM or SIGINT
+  serve        answers requests until SIGTERM or SIGINT
+  healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
 ";
@@ -33,7 +36,8 @@ fn main() -> ExitCode {
             println!("media-server {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        "serve" => match Config::read(&mut Settings::from_environment()) {
+        "serve" | "healthcheck" => match Config::read(&mut Settings::from_environment()) {
+            Ok(config) if verb == "healthcheck" => check(config.listen),
             Ok(config) => run(&config),
             Err(error) => {
                 eprintln!("media-server: {error}");
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
             }
         },
         _ => {
-            eprintln!("media-server: {verb:?} is no verb; it may be serve, --help or --version");
+            eprintln!("media-server: {verb:?} is no verb; it may be serve, healthcheck, --help or --version");
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -53,6 +57,16 @@ fn help() -> ExitCode {
     let _ = Config::read(&mut settings);
     print!("{USAGE}\n{}", settings.help());
     ExitCode::SUCCESS
+}
+
+fn check(listen: SocketAddr) -> ExitCode {
+    match healthcheck(listen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(unwell) => {
+            eprintln!("media-server: {unwell}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(config: &Config) -> ExitCode {
@@ -79,8 +93,8 @@ fn run(config: &Config) -> ExitCode {
 async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(config, &Clock::system()).await?);
     let deliver = bind("LISTEN", config.listen)?;
-    let write = bind("WRITE_LISTEN", config.write_listen)?;
-    let (listen, write_listen) = (config.listen, config.write_listen);
+    let write = bind_own("WRITE_LISTEN", &config.write_listen).await?;
+    let (listen, write_listen) = (config.listen, &config.write_listen);
     tracing::info!(%listen, %write_listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let (random, limits) = (Random::system(), &config.serve);
     tokio::join!(
@@ -99,5 +113,18 @@ async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {
 }
 
 fn bind(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    shared::http::serve::bind(address).map_err(|error| StartError::Listen { name, address, error })
+    shared::http::serve::bind(address).map_err(|error| StartError::Listen { name, address: address.to_string(), error })
+}
+
+/// Listens on the first address of the name that is this machine's own.
+async fn bind_own(name: &'static str, address: &HostAndPort) -> Result<TcpListener, StartError> {
+    let failed = |error| StartError::Listen { name, address: address.to_string(), error };
+    let mut last = ErrorKind::AddrNotAvailable.into();
+    for address in tokio::net::lookup_host(address.to_string()).await.map_err(failed)? {
+        match shared::http::serve::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
 }

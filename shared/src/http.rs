@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod body;
+pub mod healthcheck;
 pub mod problem;
 pub mod route;
 pub mod serve;

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::header::{CONNECTION, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,7 +24,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use warp::Filter;
 use warp::reply::{Reply, Response};
@@ -57,12 +58,14 @@ pub struct ServeConfig {
     pub connections_max: usize,
     /// How long a connection may take to send a whole head; an idle one is closed after it.
     pub head_timeout: Duration,
-    /// How long requests in flight may take to end after the stop signal.
+    /// How long after the stop signal a connection that is open already is still answered.
+    pub linger: Duration,
+    /// How long requests in flight may take to end after that.
     pub drain_timeout: Duration,
 }
 
 impl ServeConfig {
-    /// Reads `CONNECTIONS_MAX`, `HEAD_TIMEOUT_SECONDS` and `DRAIN_TIMEOUT_SECONDS`.
+    /// Reads `CONNECTIONS_MAX`, `HEAD_TIMEOUT_SECONDS`, `LINGER_SECONDS` and `DRAIN_TIMEOUT_SECONDS`.
     pub fn read(settings: &mut Settings) -> Result<Self, SettingError> {
         Ok(Self {
             connections_max: settings.number(
@@ -78,11 +81,17 @@ impl ServeConfig {
                 1..=3600,
                 "how long a request's head may take; an idle connection is closed after it (nginx must close first)",
             )?,
+            linger: settings.seconds(
+                "LINGER_SECONDS",
+                3,
+                0..=3600,
+                "how long after SIGTERM open connections are still answered; longer than nginx keeps an idle one (keepalive_timeout of its upstream)",
+            )?,
             drain_timeout: settings.seconds(
                 "DRAIN_TIMEOUT_SECONDS",
                 15,
                 1..=3600,
-                "how long requests in flight may take to end after SIGTERM",
+                "how long requests in flight may take to end after that",
             )?,
         })
     }
@@ -90,6 +99,10 @@ impl ServeConfig {
 
 /// Serves `filter` on `listener` until `stop` is ready; then takes no new connection, lets the requests in flight end,
 /// and returns. A connection that has sent half a head does not hold it up.
+///
+/// New connections are refused at once, so that whoever asks goes to another replica with nothing sent. Open ones are
+/// answered a while longer, with `Connection: close`: a request may be on its way on one that looks idle from here, and
+/// where that is a POST nobody would dare to send it again.
 pub async fn serve<F>(
     listener: TcpListener,
     filter: F,
@@ -101,7 +114,13 @@ pub async fn serve<F>(
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    let server = Arc::new(Server { service: warp::service(filter), routes, random, in_flight: Arc::default() });
+    let server = Arc::new(Server {
+        service: warp::service(filter),
+        routes,
+        random,
+        in_flight: Arc::default(),
+        is_stopping: AtomicBool::new(false),
+    });
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(config.connections_max));
     let mut http = http1::Builder::new();
@@ -109,26 +128,38 @@ pub async fn serve<F>(
         .header_read_timeout(config.head_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX);
+    let attend = |stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit| {
+        // Answers are written whole: waiting to fill a segment only delays them.
+        let _ = stream.set_nodelay(true);
+        let server = Arc::clone(&server);
+        let service = service_fn(move |request| Arc::clone(&server).call(request, peer));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // An error here is a client that went away or sent no HTTP; hyper has answered what can be answered.
+            let _ = connection.await;
+            drop(slot);
+        });
+    };
     let accept_all = async {
         loop {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let Some((stream, peer)) = accept(&listener).await else { continue };
-            let server = Arc::clone(&server);
-            let service = service_fn(move |request| Arc::clone(&server).call(request, peer));
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-            tokio::spawn(async move {
-                // An error here is a client that went away or sent no HTTP; hyper has answered what can be answered.
-                let _ = connection.await;
-                drop(slot);
-            });
+            attend(stream, peer, slot);
         }
     };
     tokio::select! {
         () = accept_all => {}
         () = stop => {}
     }
-    drop(listener);
+    server.is_stopping.store(true, Ordering::SeqCst);
+    for (stream, peer) in queued(listener) {
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { break };
+        attend(stream, peer, slot);
+    }
     tracing::info!(in_flight = server.in_flight.count(), "stopping: no new connections");
+    let all_slots = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
+    // Past it, what is still open is idle or half a head.
+    let _ = timeout(config.linger, slots.acquire_many(all_slots)).await;
     let drained = timeout(config.drain_timeout, async {
         tokio::select! {
             () = graceful.shutdown() => {}
@@ -170,11 +201,7 @@ pub async fn stop_signal() {
 
 async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
-        Ok((stream, peer)) => {
-            // Answers are written whole: waiting to fill a segment only delays them.
-            let _ = stream.set_nodelay(true);
-            Some((stream, peer))
-        }
+        Ok(accepted) => Some(accepted),
         Err(error) => {
             tracing::warn!(%error, "accept failed");
             sleep(ACCEPT_PAUSE).await;
@@ -183,11 +210,25 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     }
 }
 
+/// Closes the listener and returns the connections that waited to be accepted: closing would reset them.
+fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    // Asked directly: the runtime may not have noticed the last ones yet.
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| listener.accept().ok());
+    accepted
+        .filter_map(|(stream, peer)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, peer))
+        })
+        .collect()
+}
+
 struct Server<S> {
     service: S,
     routes: RouteNames,
     random: Random,
     in_flight: Arc<InFlight>,
+    is_stopping: AtomicBool,
 }
 
 impl<S> Server<S> {
@@ -212,6 +253,9 @@ impl<S> Server<S> {
             Err(_) => Problem::internal().because("a handler panicked").into_response(),
         };
         access.end(&mut response);
+        if self.is_stopping.load(Ordering::SeqCst) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response.map(|body| Counted { body, _guard: guard }))
     }
 }
@@ -298,6 +342,7 @@ mod tests {
     async fn start(
         release: Arc<Notify>,
         entered: Arc<Notify>,
+        linger: Duration,
     ) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -313,6 +358,7 @@ mod tests {
         let config = ServeConfig {
             connections_max: 10,
             head_timeout: Duration::from_mins(1),
+            linger,
             drain_timeout: Duration::from_mins(1),
         };
         let served = tokio::spawn(serve(listener, filter, &[], Random::system(), config, async {
@@ -324,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_in_flight_is_not_cut_and_half_a_head_does_not_hold_the_exit() {
         let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (address, stop, served) = start(Arc::clone(&release), Arc::clone(&entered)).await;
+        let (address, stop, served) = start(Arc::clone(&release), Arc::clone(&entered), Duration::ZERO).await;
         let mut half = TcpStream::connect(address).await.unwrap();
         half.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
         let mut whole = TcpStream::connect(address).await.unwrap();
@@ -339,5 +385,29 @@ mod tests {
         assert!(answer.ends_with("done"), "{answer}");
         // Far less than the drain timeout, which is what a hang would take.
         timeout(Duration::from_secs(20), served).await.expect("half a head held the exit").unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_the_stop_open_connections_are_answered_once_more_and_new_ones_refused() {
+        let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (address, stop, served) = start(Arc::clone(&release), entered, Duration::from_mins(1)).await;
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut open = TcpStream::connect(address).await.unwrap();
+        release.notify_one();
+        open.write_all(request).await.unwrap();
+        let mut first = [0; 4096];
+        let length = open.read(&mut first).await.unwrap();
+        assert!(!String::from_utf8_lossy(&first[..length]).contains("connection: close"));
+        stop.send(()).unwrap();
+        while TcpStream::connect(address).await.is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        release.notify_one();
+        open.write_all(request).await.unwrap();
+        let mut second = String::new();
+        open.read_to_string(&mut second).await.unwrap();
+        assert!(second.contains("connection: close") && second.ends_with("done"), "{second}");
+        // Nobody is left: it does not wait for the rest of the minute.
+        timeout(Duration::from_secs(20), served).await.expect("it lingered with nobody there").unwrap();
     }
 }
