@@ -71,7 +71,9 @@ async fn a_sessions_address_is_the_connections_and_not_what_a_header_says() {
     let access = send(request).await.expect_status(200).json()["tokens"]["access"].as_str().unwrap().to_owned();
     let sid = crate::support::claims(&access)["sid"].as_str().unwrap().to_owned();
     let key = format!("session:{{{}}}:{sid}", person.id);
-    assert_eq!(crate::support::redis(crate::support::stack(), &["HGET", &key, "ip"]), "127.0.0.1");
+    let noted = crate::support::redis(crate::support::stack(), &["HGET", &key, "ip"]);
+    // Ours, as nginx sees it: behind Docker's bridge that is the gateway's.
+    assert!(noted != "203.0.113.9" && noted.parse::<std::net::IpAddr>().is_ok(), "{noted}");
 }
 
 #[tokio::test]
