@@ -19,7 +19,7 @@ use crate::store::sessions::Restamp;
 use crate::store::users::{Changes, NewUser, User};
 use crate::store::{self, within};
 use crate::tokens::TokenFault;
-use crate::{App, pictures};
+use crate::{App, new_uuid, pictures};
 
 /// An account as its answers show it, in this order.
 #[derive(Serialize)]
@@ -67,11 +67,11 @@ pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
         Picture::Unchanged | Picture::None => None,
     };
     let new = NewUser {
-        id: uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid(),
+        id: new_uuid(&app.random),
         email: &email,
         full_name: &full_name,
         password_hash: &hash,
-        password_stamp: uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid(),
+        password_stamp: new_uuid(&app.random),
         profile_pic: uploaded.as_ref(),
     };
     let user = within(app.config.store_timeout, insert(&app, &new)).await?;
@@ -105,7 +105,7 @@ pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
     let password = match asked.password {
         Some(password) => {
             let hash = app.hashing.hash(password).await?;
-            Some((hash, uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid()))
+            Some((hash, new_uuid(&app.random)))
         }
         None => None,
     };

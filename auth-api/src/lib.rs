@@ -89,6 +89,11 @@ pub enum StartError {
     Migrations(#[from] store::migrations::MigrationError),
 }
 
+/// A random id, of an account, a session or a token.
+pub fn new_uuid(random: &Random) -> uuid::Uuid {
+    uuid::Builder::from_random_bytes(random.bytes()).into_uuid()
+}
+
 impl App {
     /// Puts the parts together. Postgres, Redis and media-server need not be there yet.
     pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {

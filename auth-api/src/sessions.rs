@@ -16,7 +16,7 @@ use crate::store::sessions::{NewSession, Rotation, SessionId};
 use crate::store::users::User;
 use crate::store::{self, within};
 use crate::tokens::{TokenFault, TokenType, refresh_digest};
-use crate::{App, fields};
+use crate::{App, fields, new_uuid};
 
 #[derive(Serialize)]
 struct Tokens {
@@ -87,7 +87,7 @@ async fn authenticate(app: &App, email: &str, password: Password) -> Result<User
 }
 
 async fn open(app: &App, user: &User, origin: &Origin) -> Result<Tokens, Error> {
-    let sid = uuid::Builder::from_random_bytes(app.random.bytes()).into_uuid();
+    let sid = new_uuid(&app.random);
     let id = SessionId { user_id: user.id, sid };
     let pair = app.tokens.pair(id)?;
     let new = NewSession {

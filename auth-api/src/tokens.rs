@@ -132,7 +132,7 @@ impl Tokens {
 
     fn sign(&self, session: SessionId, token_type: TokenType, lifetime: Duration) -> Result<(String, Uuid), KeyError> {
         let iat = self.clock.unix_seconds();
-        let jti = uuid::Builder::from_random_bytes(self.random.bytes()).into_uuid();
+        let jti = crate::new_uuid(&self.random);
         let claims = Claims {
             token_type,
             user_id: session.user_id,

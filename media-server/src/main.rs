@@ -8,11 +8,9 @@ use std::sync::Arc;
 use media_server::config::{Config, HostAndPort};
 use media_server::{App, StartError, routes};
 use shared::clock::Clock;
-use shared::http::healthcheck::healthcheck;
+use shared::command::Command;
 use shared::http::serve::{serve, stop_signal};
 use shared::random::Random;
-use shared::settings::Settings;
-use shared::telemetry;
 use tokio::net::TcpListener;
 
 const USAGE: &str = "media-server: stores pictures and delivers them
@@ -25,69 +23,18 @@ Usage: media-server serve | healthcheck | --help | --version
 Settings (environment variables):
 ";
 
-/// A malformed setting or an unknown verb.
-const EXIT_USAGE: u8 = 2;
+const COMMAND: Command<Config> = Command {
+    name: "media-server",
+    version: env!("CARGO_PKG_VERSION"),
+    usage: USAGE,
+    verbs: &["serve"],
+    read: Config::read,
+    log: |config| &config.log,
+    listen: |config| config.listen,
+};
 
 fn main() -> ExitCode {
-    let verb = std::env::args().nth(1).unwrap_or_default();
-    match verb.as_str() {
-        "--help" | "-h" | "help" => help(),
-        "--version" | "-V" => {
-            println!("media-server {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-        "serve" | "healthcheck" => match Config::read(&mut Settings::from_environment()) {
-            Ok(config) if verb == "healthcheck" => check(config.listen),
-            Ok(config) => run(&config),
-            Err(error) => {
-                eprintln!("media-server: {error}");
-                ExitCode::from(EXIT_USAGE)
-            }
-        },
-        _ => {
-            eprintln!("media-server: {verb:?} is no verb; it may be serve, healthcheck, --help or --version");
-            ExitCode::from(EXIT_USAGE)
-        }
-    }
-}
-
-fn help() -> ExitCode {
-    let mut settings = Settings::default();
-    // The defaults are good settings.
-    let _ = Config::read(&mut settings);
-    print!("{USAGE}\n{}", settings.help());
-    ExitCode::SUCCESS
-}
-
-fn check(listen: SocketAddr) -> ExitCode {
-    match healthcheck(listen) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(unwell) => {
-            eprintln!("media-server: {unwell}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(config: &Config) -> ExitCode {
-    telemetry::start(&config.log);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("media-server: the runtime does not start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ended = runtime.block_on(serve_until_stopped(config));
-    // What still runs in the background (a sweep of the storage) is cut: it is made to be cut anywhere.
-    runtime.shutdown_background();
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("media-server: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    COMMAND.run(async |_, config| serve_until_stopped(&config).await)
 }
 
 async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`http`] | sockets, routes, bodies, and the one error a client sees |
+//! | [`command`] | a service as a command: verbs, `--help`, exit codes |
 //! | [`settings`] | the environment, read once; `--help` is made of the same lines |
 //! | [`telemetry`] | logs: one JSON object a line, or text on a terminal |
 //! | [`clock`], [`random`] | time and randomness as arguments |
@@ -11,6 +12,7 @@
 //! | [`workers`] | work that takes a core for long, on bounded threads |
 
 pub mod clock;
+pub mod command;
 pub mod http;
 pub mod media_api;
 pub mod random;
