@@ -13,7 +13,8 @@ use shared::workers::WorkersConfig;
 
 use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
-use crate::store::{PostgresConfig, RedisConfig};
+use crate::store::PostgresConfig;
+use crate::store::redis_link::RedisConfig;
 use crate::tokens::TokenConfig;
 
 /// The settings of auth-api.

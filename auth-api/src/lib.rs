@@ -31,7 +31,6 @@ pub mod sessions;
 pub mod store;
 pub mod tokens;
 
-use redis::aio::ConnectionManager;
 use shared::clock::Clock;
 use shared::http::body::BodyLimits;
 use shared::random::Random;
@@ -39,6 +38,7 @@ use shared::random::Random;
 use config::Config;
 use hashing::Hashing;
 use media::MediaServer;
+use store::redis_link::Redis;
 use store::user_reads::UserReads;
 use tokens::{KeyRing, Tokens};
 
@@ -55,7 +55,7 @@ pub struct App {
     /// Reads of one account.
     pub user_reads: UserReads,
     /// The connection to Redis.
-    pub redis: ConnectionManager,
+    pub redis: Redis,
     /// The hashing threads.
     pub hashing: Hashing,
     /// Signs and reads tokens.
@@ -102,9 +102,9 @@ impl App {
         let postgres = store::postgres(&config.postgres)?;
         Ok(Self {
             user_reads: UserReads::start(postgres.clone(), config.store_timeout),
-            redis: store::redis(&config.redis)?,
+            redis: Redis::connect(&config.redis, |_| ())?,
             hashing: Hashing::start(&config.hashing, random.clone())?,
-            tokens: Tokens::new(keys, config.tokens.clone(), clock.clone(), random.clone()),
+            tokens: Tokens::new(keys, config.tokens.clone(), clock.clone()),
             media: MediaServer::new(&config.media, &secret)?,
             bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
             postgres,

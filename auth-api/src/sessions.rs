@@ -15,18 +15,12 @@ use crate::hashing::Verdict;
 use crate::store::sessions::{NewSession, Rotation, SessionId};
 use crate::store::users::User;
 use crate::store::{self, within};
-use crate::tokens::{TokenFault, TokenType, refresh_digest};
+use crate::tokens::{TokenFault, TokenPair, TokenType, refresh_digest, successor_jti};
 use crate::{App, fields, new_uuid};
 
 #[derive(Serialize)]
-struct Tokens {
-    refresh: String,
-    access: String,
-}
-
-#[derive(Serialize)]
 struct SignedIn {
-    tokens: Tokens,
+    tokens: TokenPair,
     data: UserAnswer,
 }
 
@@ -86,21 +80,21 @@ async fn authenticate(app: &App, email: &str, password: Password) -> Result<User
     Ok(credentials.user)
 }
 
-async fn open(app: &App, user: &User, origin: &Origin) -> Result<Tokens, Error> {
+async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Error> {
     let sid = new_uuid(&app.random);
     let id = SessionId { user_id: user.id, sid };
-    let pair = app.tokens.pair(id)?;
+    let (jti, now) = (new_uuid(&app.random), app.clock.unix_seconds());
     let new = NewSession {
         id,
-        refresh_digest: &pair.refresh_digest,
+        refresh_digest: &refresh_digest(jti),
         stamp: user.password_stamp,
-        now: app.clock.unix_seconds(),
+        now,
         lifetime: app.tokens.session_lifetime(),
         ip: origin.ip,
         user_agent: &origin.user_agent,
     };
     store::sessions::create(&app.redis, &new).await?;
-    Ok(Tokens { refresh: pair.refresh, access: pair.access })
+    Ok(app.tokens.pair(id, jti, now)?)
 }
 
 /// `POST refresh`: a refresh token, once, for its successor.
@@ -116,19 +110,19 @@ pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
     let Some(user) = app.user_reads.find(claims.user_id).await?.filter(|user| !user.is_disabled) else {
         return Err(refused);
     };
-    let pair = app.tokens.pair(claims.session())?;
-    let shown_digest = refresh_digest(claims.jti);
+    let (successor, now) = (successor_jti(claims.jti), app.clock.unix_seconds());
+    let (shown_digest, successor_digest) = (refresh_digest(claims.jti), refresh_digest(successor));
     let rotation = store::sessions::rotate(
         &app.redis,
         claims.session(),
         &shown_digest,
-        &pair.refresh_digest,
+        &successor_digest,
         user.password_stamp,
-        app.clock.unix_seconds(),
+        now,
         app.tokens.session_lifetime(),
     );
     match rotation.await? {
-        Rotation::Rotated => Ok(warp::reply::json(&Tokens { refresh: pair.refresh, access: pair.access })),
+        Rotation::Rotated => Ok(warp::reply::json(&app.tokens.pair(claims.session(), successor, now)?)),
         Rotation::Refused => Err(refused),
     }
 }

@@ -6,11 +6,13 @@
 //! | [`user_reads`] | Postgres | reads of one account, many in one statement |
 //! | [`picture_deletions`] | Postgres | the outbox to media-server |
 //! | [`sessions`] | Redis | sessions |
+//! | [`redis_link`] | Redis | the connection |
 //!
 //! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
 
 pub mod migrations;
 pub mod picture_deletions;
+pub mod redis_link;
 pub mod sessions;
 pub mod user_reads;
 pub mod users;
@@ -18,7 +20,6 @@ pub mod users;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
@@ -124,26 +125,3 @@ pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
 
 /// A connection of the pool.
 pub type Connection = Object;
-
-/// Where Redis is.
-#[derive(Clone)]
-pub struct RedisConfig {
-    /// Address, database and password.
-    pub server: redis::ConnectionInfo,
-    /// How long an answer may take.
-    pub timeout: Duration,
-}
-
-/// The longest pause between two attempts to connect.
-const REDIS_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// One connection that all requests share, pipelined; it comes back by itself, one attempt at a time.
-pub fn redis(config: &RedisConfig) -> Result<ConnectionManager, StoreError> {
-    let client = redis::Client::open(config.server.clone())?;
-    let manager = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(config.timeout))
-        .set_connection_timeout(Some(config.timeout))
-        .set_number_of_retries(0)
-        .set_max_delay(REDIS_RECONNECT_PAUSE_MAX);
-    Ok(ConnectionManager::new_lazy_with_config(client, manager)?)
-}

@@ -13,7 +13,6 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shared::clock::Clock;
-use shared::random::Random;
 use uuid::Uuid;
 
 use crate::store::sessions::SessionId;
@@ -79,14 +78,13 @@ pub struct TokenConfig {
     pub issuer: String,
 }
 
-/// A new pair; `refresh_digest` is what the session keeps of the refresh token.
+/// The tokens of a session, until the next refresh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenPair {
-    /// The access token.
-    pub access: String,
-    /// The refresh token.
+    /// Changed once for the next pair.
     pub refresh: String,
-    /// SHA-256 of the refresh token's `jti`.
-    pub refresh_digest: String,
+    /// Shown with each request.
+    pub access: String,
 }
 
 /// Signs and reads tokens.
@@ -95,7 +93,6 @@ pub struct Tokens {
     keys: KeyRing,
     config: TokenConfig,
     clock: Clock,
-    random: Random,
     validation: Validation,
     /// Tokens whose signature was found good, by digest: a signature costs more than all the rest of `me`.
     verified: Cache<[u8; 32], Claims>,
@@ -109,13 +106,13 @@ const TOKEN_BYTES_MAX: usize = 2048;
 
 impl Tokens {
     /// Signs with the newest of `keys`, and reads with any.
-    pub fn new(keys: KeyRing, config: TokenConfig, clock: Clock, random: Random) -> Self {
+    pub fn new(keys: KeyRing, config: TokenConfig, clock: Clock) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         // Time is checked against `clock`; serde requires and types every claim.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         validation.set_issuer(&[&config.issuer]);
-        Self { keys, config, clock, random, validation, verified: Cache::new(VERIFIED_MAX) }
+        Self { keys, config, clock, validation, verified: Cache::new(VERIFIED_MAX) }
     }
 
     /// How long a session lives from its last refresh.
@@ -123,17 +120,10 @@ impl Tokens {
         self.config.refresh_lifetime
     }
 
-    /// Makes the next pair of tokens of a session.
-    pub fn pair(&self, session: SessionId) -> Result<TokenPair, KeyError> {
-        let (access, _) = self.sign(session, TokenType::Access, self.config.access_lifetime)?;
-        let (refresh, jti) = self.sign(session, TokenType::Refresh, self.config.refresh_lifetime)?;
-        Ok(TokenPair { access, refresh, refresh_digest: refresh_digest(jti) })
-    }
-
-    fn sign(&self, session: SessionId, token_type: TokenType, lifetime: Duration) -> Result<(String, Uuid), KeyError> {
-        let iat = self.clock.unix_seconds();
-        let jti = crate::new_uuid(&self.random);
-        let claims = Claims {
+    /// Makes the pair whose refresh token has this `jti`, as of `iat` in Unix seconds: with one key, the same bytes for the
+    /// same arguments.
+    pub fn pair(&self, session: SessionId, refresh_jti: Uuid, iat: u64) -> Result<TokenPair, KeyError> {
+        let claims = |token_type, jti, lifetime: Duration| Claims {
             token_type,
             user_id: session.user_id,
             sid: session.sid,
@@ -142,9 +132,20 @@ impl Tokens {
             exp: iat.saturating_add(lifetime.as_secs()),
             iss: self.config.issuer.clone(),
         };
+        Ok(TokenPair {
+            refresh: self.sign(&claims(TokenType::Refresh, refresh_jti, self.config.refresh_lifetime))?,
+            access: self.sign(&claims(
+                TokenType::Access,
+                derived_id("access", refresh_jti),
+                self.config.access_lifetime,
+            ))?,
+        })
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         let (kid, key) = self.keys.signing();
         let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
-        Ok((jsonwebtoken::encode(&header, &claims, key)?, jti))
+        Ok(jsonwebtoken::encode(&header, claims, key)?)
     }
 
     /// Reads a token that must be of this type.
@@ -182,6 +183,20 @@ pub fn refresh_digest(jti: Uuid) -> String {
     hex::encode(Sha256::digest(jti.as_bytes()))
 }
 
+/// The `jti` of a refresh token's one successor. It is derived, so that whoever shows the token again within the grace
+/// gets the same successor, and nothing of it has to be kept. That it can be foretold tells nobody anything: a token is
+/// good by its signature.
+pub fn successor_jti(jti: Uuid) -> Uuid {
+    derived_id("refresh", jti)
+}
+
+fn derived_id(what: &str, jti: Uuid) -> Uuid {
+    let digest = Sha256::new().chain_update(what).chain_update([0]).chain_update(jti.as_bytes()).finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(byte, digested)| *byte = digested);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +207,7 @@ mod tests {
             refresh_lifetime: Duration::from_hours(1),
             issuer: "users".to_owned(),
         };
-        Tokens::new(KeyRing::of_seed([7; 32]).unwrap(), config, clock.clone(), Random::system())
+        Tokens::new(KeyRing::of_seed([7; 32]).unwrap(), config, clock.clone())
     }
 
     fn session() -> SessionId {
@@ -203,7 +218,7 @@ mod tests {
     fn a_token_lives_until_its_time_is_over_and_the_cache_does_not_prolong_it() {
         let clock = Clock::manual(1_000_000_000_000);
         let tokens = tokens(&clock);
-        let access = tokens.pair(session()).unwrap().access;
+        let access = pair(&tokens, &clock).access;
         assert_eq!(tokens.read(&access, TokenType::Access).unwrap().session(), session());
         clock.advance(Duration::from_secs(299));
         assert!(tokens.read(&access, TokenType::Access).is_ok());
@@ -211,18 +226,24 @@ mod tests {
         assert_eq!(tokens.read(&access, TokenType::Access).unwrap_err(), TokenFault::Expired);
     }
 
+    fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
+        tokens.pair(session(), Uuid::from_u128(3), clock.unix_seconds()).unwrap()
+    }
+
     #[test]
     fn a_token_of_the_other_type_is_refused() {
-        let tokens = tokens(&Clock::system());
-        let pair = tokens.pair(session()).unwrap();
+        let clock = Clock::system();
+        let tokens = tokens(&clock);
+        let pair = pair(&tokens, &clock);
         assert_eq!(tokens.read(&pair.refresh, TokenType::Access).unwrap_err(), TokenFault::WrongType);
         assert_eq!(tokens.read(&pair.access, TokenType::Refresh).unwrap_err(), TokenFault::WrongType);
     }
 
     #[test]
     fn a_changed_token_is_refused_wherever_it_is_changed() {
-        let tokens = tokens(&Clock::system());
-        let access = tokens.pair(session()).unwrap().access;
+        let clock = Clock::system();
+        let tokens = tokens(&clock);
+        let access = pair(&tokens, &clock).access;
         for at in 0..access.len() {
             let mut changed = access.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };

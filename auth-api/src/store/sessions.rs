@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::Script;
-use redis::aio::ConnectionManager;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::redis_link::Redis;
 
 /// A session's name: whose it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ fn key(id: SessionId) -> String {
 }
 
 /// Makes a session.
-pub async fn create(redis: &ConnectionManager, new: &NewSession<'_>) -> Result<(), StoreError> {
+pub async fn create(redis: &Redis, new: &NewSession<'_>) -> Result<(), StoreError> {
     let key = key(new.id);
     let now = new.now.to_string();
     let fields = [
@@ -100,7 +100,7 @@ pub async fn create(redis: &ConnectionManager, new: &NewSession<'_>) -> Result<(
 }
 
 /// The stamps of a session; `None` if it is over. A key that a hand has made into something else is no session.
-pub async fn stamps(redis: &ConnectionManager, id: SessionId) -> Result<Option<Stamps>, StoreError> {
+pub async fn stamps(redis: &Redis, id: SessionId) -> Result<Option<Stamps>, StoreError> {
     let read = redis::cmd("HMGET")
         .arg(key(id))
         .arg(&["stamp", "stamp_next"])
@@ -123,7 +123,7 @@ fn is_of_another_shape(error: &redis::RedisError) -> bool {
 
 /// Changes a refresh token for its successor, in one script.
 pub async fn rotate(
-    redis: &ConnectionManager,
+    redis: &Redis,
     id: SessionId,
     shown_digest: &str,
     successor_digest: &str,
@@ -158,7 +158,7 @@ pub enum Restamp {
 }
 
 /// Lets the session outlive the change of password that it asks for. False if it is over.
-pub async fn restamp(redis: &ConnectionManager, id: SessionId, when: Restamp, stamp: Uuid) -> Result<bool, StoreError> {
+pub async fn restamp(redis: &Redis, id: SessionId, when: Restamp, stamp: Uuid) -> Result<bool, StoreError> {
     let field = match when {
         Restamp::Announce => "stamp_next",
         Restamp::Confirm => "stamp",
@@ -167,7 +167,7 @@ pub async fn restamp(redis: &ConnectionManager, id: SessionId, when: Restamp, st
 }
 
 /// Whether Redis answers.
-pub async fn ping(redis: &ConnectionManager) -> Result<(), StoreError> {
+pub async fn ping(redis: &Redis) -> Result<(), StoreError> {
     Ok(redis::cmd("PING").exec_async(&mut redis.clone()).await?)
 }
 
