@@ -87,6 +87,9 @@ pub enum StartError {
     /// The schema.
     #[error("{0}")]
     Migrations(#[from] store::migrations::MigrationError),
+    /// Somebody whom it asks does not let it in.
+    #[error("{0}")]
+    Refused(#[from] readiness::Refused),
 }
 
 /// A random id, of an account, a session or a token.

@@ -1,10 +1,10 @@
-//! `auth-api serve`, `migrate` and `healthcheck`: config → pools → App → serve.
+//! `auth-api serve`, `migrate`, `check` and `healthcheck`: config → pools → App → serve.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use auth_api::config::Config;
-use auth_api::{App, StartError, pictures, routes, store};
+use auth_api::{App, StartError, pictures, readiness, routes, store};
 use shared::clock::Clock;
 use shared::command::Command;
 use shared::http::serve::{bind, serve, stop_signal};
@@ -12,10 +12,11 @@ use shared::random::Random;
 
 const USAGE: &str = "auth-api: accounts, sign-in and tokens
 
-Usage: auth-api serve | migrate | healthcheck | --help | --version
+Usage: auth-api serve | migrate | check | healthcheck | --help | --version
 
   serve        answers requests until SIGTERM or SIGINT
   migrate      brings the schema in Postgres up to date, once, however many replicas call it
+  check        asks Postgres, Redis and media-server once, as it would with these settings
   healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
@@ -25,23 +26,30 @@ const COMMAND: Command<Config> = Command {
     name: "auth-api",
     version: env!("CARGO_PKG_VERSION"),
     usage: USAGE,
-    verbs: &["serve", "migrate"],
+    verbs: &["serve", "migrate", "check"],
     read: Config::read,
     log: |config| &config.log,
     listen: |config| config.listen,
 };
 
 fn main() -> ExitCode {
-    COMMAND.run(
-        async |verb, config| {
-            if verb == "migrate" { migrate(&config).await } else { serve_until_stopped(config).await }
-        },
-    )
+    COMMAND.run(async |verb, config| match verb {
+        "migrate" => migrate(&config).await,
+        "check" => check(config).await,
+        _ => serve_until_stopped(config).await,
+    })
 }
 
 async fn migrate(config: &Config) -> Result<(), StartError> {
     let applied = store::migrations::run(&config.postgres.server).await?;
     tracing::info!(applied, "the schema is up to date");
+    Ok(())
+}
+
+async fn check(config: Config) -> Result<(), StartError> {
+    let app = App::new(config, Clock::system(), Random::system())?;
+    readiness::check_all(&app).await?;
+    tracing::info!("Postgres, Redis and media-server let us in");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use shared::http::Problem;
+use shared::media_api::ImageId;
 
 use crate::App;
 use crate::error::Error;
@@ -21,4 +22,27 @@ pub async fn check(app: Arc<App>) -> Result<(), Problem> {
         Ok(false) => Err(Problem::unavailable().because("the schema is not up to date: run `auth-api migrate`")),
         Err(error) => Err(Problem::unavailable().because(error)),
     }
+}
+
+/// Who does not let auth-api in, and which settings say how it asks.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Postgres.
+    #[error("{0}: see DATABASE_URL and DATABASE_PASSWORD_FILE")]
+    Postgres(Error),
+    /// Redis.
+    #[error("{0}: see REDIS_URL and REDIS_PASSWORD_FILE")]
+    Redis(StoreError),
+    /// media-server.
+    #[error("{0}: see MEDIA_URL and MEDIA_SECRET_FILE")]
+    MediaServer(Error),
+}
+
+/// Asks everybody once, media-server included, before anything serves. The schema need not be there yet.
+pub async fn check_all(app: &App) -> Result<(), Refused> {
+    let connected = within(app.config.store_timeout, async { Ok(app.postgres.get().await?) }).await;
+    drop(connected.map_err(Refused::Postgres)?);
+    store::sessions::ping(&app.redis).await.map_err(Refused::Redis)?;
+    // Nobody has a picture of this id.
+    app.media.delete(ImageId::new(&app.random)).await.map_err(Refused::MediaServer)
 }

@@ -1,4 +1,4 @@
-//! `media-server serve` and `healthcheck`: config → App → two listeners.
+//! `media-server serve`, `check` and `healthcheck`: config → App → two listeners.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "media-server: stores pictures and delivers them
 
-Usage: media-server serve | healthcheck | --help | --version
+Usage: media-server serve | check | healthcheck | --help | --version
 
   serve        answers requests until SIGTERM or SIGINT
+  check        writes to the storage once, as it would with these settings
   healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
@@ -27,14 +28,23 @@ const COMMAND: Command<Config> = Command {
     name: "media-server",
     version: env!("CARGO_PKG_VERSION"),
     usage: USAGE,
-    verbs: &["serve"],
+    verbs: &["serve", "check"],
     read: Config::read,
     log: |config| &config.log,
     listen: |config| config.listen,
 };
 
 fn main() -> ExitCode {
-    COMMAND.run(async |_, config| serve_until_stopped(&config).await)
+    COMMAND.run(
+        async |verb, config| if verb == "check" { check(&config).await } else { serve_until_stopped(&config).await },
+    )
+}
+
+/// All that can be wrong with the settings shows when the parts are put together.
+async fn check(config: &Config) -> Result<(), StartError> {
+    App::new(config, &Clock::system()).await?;
+    tracing::info!("the storage takes what is written");
+    Ok(())
 }
 
 async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {
