@@ -1,7 +1,7 @@
 //! The API, tested over its front door, as `http-api.md` has it: one file per noun.
 //!
 //! `STACK=DIR/env` names a running stack (`deploy/test` starts one); what stops parts of a stack, or needs settings of
-//! its own, starts a private one.
+//! its own, starts a private one. `deploy/test-containers` runs them against containers, and [`containers`] there only.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@
 
 mod bodies;
 mod commands;
+mod containers;
 mod crashes;
 mod everywhere;
 mod forged_tokens;
