@@ -46,11 +46,8 @@ impl Child {
         if self.exited().is_some() {
             return Err(Error::NotRunning(self.part));
         }
-        let pids = if [Signal::STOP, Signal::CONT, Signal::KILL].contains(&signal) {
-            with_descendants(self.pid())
-        } else {
-            vec![self.pid()]
-        };
+        let pids =
+            if [Signal::STOP, Signal::CONT, Signal::KILL].contains(&signal) { self.pids() } else { vec![self.pid()] };
         for pid in pids {
             send(pid, signal).map_err(|error| Error::Signal(self.part, error))?;
         }
@@ -83,6 +80,11 @@ impl Child {
             // If it does not want it, its exit status says more.
             let _ = stdin.write_all(input.as_bytes());
         }
+    }
+
+    /// It and its descendants, it first.
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        with_descendants(self.pid())
     }
 
     fn pid(&self) -> i32 {

@@ -85,7 +85,8 @@ pub(crate) fn write_private(path: &Path, content: &str, owner: Option<&Account>)
     fs::rename(&unfinished, path).map_err(Error::file(path))
 }
 
-fn make_dir(path: &Path, account: &Account) -> Result<(), Error> {
+/// A directory that only its owner, `account`, may enter.
+pub(crate) fn make_dir(path: &Path, account: &Account) -> Result<(), Error> {
     DirBuilder::new().mode(0o700).create(path).map_err(Error::file(path))?;
     // Whatever the umask says.
     fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(Error::file(path))?;

@@ -47,6 +47,7 @@ pub mod up;
 pub use env::Env;
 pub use error::Error;
 pub use interrupt::Interrupt;
+pub use nginx::Front;
 pub use options::Options;
 pub use part::Part;
 pub use rustix::process::Signal;

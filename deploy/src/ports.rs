@@ -88,6 +88,12 @@ fn free(preferred: Option<u16>) -> Result<TcpListener, Error> {
     listeners.find_map(Result::ok).ok_or(Error::NoFreePort(FIRST, LAST))
 }
 
+/// A port that is free now. Nothing holds it until it is listened on.
+pub(crate) fn any_free() -> Result<u16, Error> {
+    let address = free(None)?.local_addr().map_err(Error::file("a port"))?;
+    Ok(address.port())
+}
+
 /// The program and pid that listen on `port`.
 fn holder_of(port: u16) -> String {
     let inode = tcp()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 use crate::child::{Child, POLL};
 use crate::env::Env;
 use crate::error::Error;
+use crate::nginx::{Front, Site};
 use crate::options::Options;
 use crate::part::Part;
 use crate::plan::{Plan, TAIL_LINES};
@@ -61,6 +63,17 @@ impl Stack {
         &self.env
     }
 
+    /// The ids of a part's processes, the one that started the others first.
+    pub fn pids(&self, part: Part) -> Result<Vec<i32>, Error> {
+        Ok(self.children().get(&part).ok_or(Error::NotRunning(part))?.pids())
+    }
+
+    /// A second nginx with the same `nginx.conf`, before servers of the caller's, its files in `DIR/directory`: what the
+    /// stack's own is compared with. It is to be dropped before the stack is.
+    pub fn front(&self, directory: &str, auth_api: SocketAddr, media_server: SocketAddr) -> Result<Front, Error> {
+        Front::start(&self.plan, directory, auth_api, media_server)
+    }
+
     /// The last lines of a part's log.
     pub fn log(&self, part: Part, lines: usize) -> String {
         self.plan.logs.tail(part, lines)
@@ -104,7 +117,7 @@ impl Stack {
             Part::Redis => redis::is_ready(&self.plan),
             Part::MediaServer => services::is_ready(ports.media_server),
             Part::AuthApi => services::is_ready(ports.auth_api),
-            Part::Nginx => nginx::is_ready(&self.plan),
+            Part::Nginx => nginx::answers(ports.front),
         })
     }
 
@@ -144,7 +157,7 @@ impl Stack {
             Part::Redis => redis::command(plan),
             Part::MediaServer => services::media_server(plan),
             Part::AuthApi => services::auth_api(plan),
-            Part::Nginx => nginx::command(plan),
+            Part::Nginx => nginx::command(plan, Site::own(plan)),
         }
     }
 
