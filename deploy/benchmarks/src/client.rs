@@ -1,0 +1,59 @@
+//! A client of our own, for what wrk can't replay: a refresh token is good once.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::error::Error;
+
+/// One connection, with one request under way at a time.
+#[derive(Debug)]
+pub struct Client(SendRequest<Full<Bytes>>);
+
+impl Client {
+    /// Connects to `base`, as in `http://127.0.0.1:8010`.
+    pub async fn connect(base: &str) -> Result<Self, Error> {
+        let address: SocketAddr = address(base)?;
+        let stream = TcpStream::connect(address).await.map_err(Error::client)?;
+        stream.set_nodelay(true).map_err(Error::client)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Error::client)?;
+        // It ends with the sender.
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    /// `POST path` of a JSON body.
+    pub async fn post(&mut self, path: &str, json: String) -> Result<(StatusCode, Bytes), Error> {
+        let request = request(Method::POST, path).header(CONTENT_TYPE, "application/json").body(json.into());
+        let answer = self.send(request).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// `GET path` of whoever has this access token.
+    pub async fn get(&mut self, path: &str, access: &str) -> Result<Response<Bytes>, Error> {
+        let request = request(Method::GET, path).header(AUTHORIZATION, format!("JWT {access}")).body(Full::default());
+        self.send(request).await
+    }
+
+    async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {
+        self.0.ready().await.map_err(Error::client)?;
+        let answer = self.0.send_request(request.map_err(Error::client)?).await.map_err(Error::client)?;
+        let (head, body) = answer.into_parts();
+        Ok(Response::from_parts(head, body.collect().await.map_err(Error::client)?.to_bytes()))
+    }
+}
+
+/// The address in `http://ADDRESS`.
+pub fn address(base: &str) -> Result<SocketAddr, Error> {
+    base.trim_start_matches("http://").parse().map_err(|_| Error::Client(format!("{base} is not http://ADDRESS:PORT")))
+}
+
+fn request(method: Method, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header(HOST, "127.0.0.1")
+}

@@ -1,0 +1,157 @@
+//! A running stack of the bench's own, with its users and sessions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_api::config::Config;
+use auth_api::store::redis_link::Redis;
+use auth_api::store::sessions::{self, NewSession};
+use auth_api::tokens::{KeyRing, TokenConfig, TokenPair, Tokens, refresh_digest};
+use deploy::{Interrupt, Options, Part, Stack};
+use shared::clock::Clock;
+use shared::random::Random;
+use shared::settings::Settings;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::error::Error;
+use crate::population::{self, Size, Which};
+
+/// A stack, loaded. It stops in order when dropped.
+pub struct Deployment {
+    stack: Option<Stack>,
+    /// What is in it.
+    pub size: Size,
+    /// auth-api's settings, as far as they matter to who measures it.
+    pub config: Arc<Config>,
+    tokens: Tokens,
+}
+
+/// Tokens of the bench outlive its longest run.
+const ACCESS_LIFETIME: Duration = Duration::from_hours(12);
+
+impl Deployment {
+    /// Starts a stack with its state in `data`, and loads what is missing.
+    pub fn start(runtime: &Runtime, data: &Path, size: Size, interrupt: Interrupt) -> Result<Self, Error> {
+        let progress = |doing: &str| eprintln!("{doing} …");
+        let stack = Stack::start(Options { interrupt, progress, ..Options::new(data)? })?;
+        let config = Arc::new(config(&stack, data)?);
+        let lasting = TokenConfig { access_lifetime: ACCESS_LIFETIME, ..config.tokens.clone() };
+        let keys = KeyRing::open(&config.token_keys_dir, &Clock::system(), &Random::system())?;
+        let tokens = Tokens::new(keys, lasting, Clock::system());
+        let deployment = Self { stack: Some(stack), size, config, tokens };
+        runtime.block_on(async {
+            population::keep_users(&deployment.config, size).await?;
+            deployment.make_sessions().await
+        })?;
+        Ok(deployment)
+    }
+
+    /// The stack.
+    pub fn stack(&self) -> Result<&Stack, Error> {
+        self.stack.as_ref().ok_or(Error::Stack(deploy::Error::NotRunning(Part::AuthApi)))
+    }
+
+    /// A connection to its Redis, as auth-api's own.
+    pub fn redis(&self) -> Result<Redis, Error> {
+        Ok(Redis::connect(&self.config.redis, |_| ())?)
+    }
+
+    /// Access tokens of all sessions in play.
+    pub fn access_tokens(&self) -> Result<Vec<String>, Error> {
+        self.size.playing().map(|user| Ok(self.pair(user, Which::Counted)?.access)).collect()
+    }
+
+    /// A session made anew; its refresh token.
+    pub async fn make_session(&self, redis: &Redis, user: u32, which: Which) -> Result<String, Error> {
+        create(redis, &self.config, user, which).await?;
+        Ok(self.pair(user, which)?.refresh)
+    }
+
+    /// The first tokens of a session.
+    fn pair(&self, user: u32, which: Which) -> Result<TokenPair, Error> {
+        let now = Clock::system().unix_seconds();
+        Ok(self.tokens.pair(population::session(user, which), population::first_jti(user, which), now)?)
+    }
+
+    /// Made anew in each run, in the shape that auth-api gives a session today; what the last run left is gone.
+    async fn make_sessions(&self) -> Result<(), Error> {
+        let redis = self.redis()?;
+        rewrite_now_and_not_again(&redis).await?;
+        redis::cmd("FLUSHDB").exec_async(&mut redis.clone()).await?;
+        let mut tasks = JoinSet::new();
+        let users: Vec<u32> = self.size.signed_in().collect();
+        for users in users.chunks(users.len().div_ceil(PIPELINED).max(1)) {
+            let (redis, config, users) = (redis.clone(), Arc::clone(&self.config), users.to_vec());
+            tasks.spawn(async move {
+                for user in users {
+                    create(&redis, &config, user, Which::Counted).await?;
+                }
+                Ok::<_, Error>(())
+            });
+        }
+        while let Some(made) = tasks.join_next().await {
+            made.map_err(Error::client)??;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if let Some(stack) = self.stack.take() {
+            stack.shutdown();
+        }
+    }
+}
+
+/// Redis rewrites its file when it has doubled, which would fall into one measurement or another.
+async fn rewrite_now_and_not_again(redis: &Redis) -> Result<(), Error> {
+    redis::cmd("CONFIG").arg(&["SET", "auto-aof-rewrite-percentage", "0"]).exec_async(&mut redis.clone()).await?;
+    // It says no where it is rewriting already.
+    let _ = redis::cmd("BGREWRITEAOF").exec_async(&mut redis.clone()).await;
+    while redis::cmd("INFO")
+        .arg("persistence")
+        .query_async::<String>(&mut redis.clone())
+        .await?
+        .contains("aof_rewrite_in_progress:1")
+    {
+        sleep(REWRITE_POLL).await;
+    }
+    Ok(())
+}
+
+/// How often it is looked whether the rewrite is over.
+const REWRITE_POLL: Duration = Duration::from_millis(100);
+
+/// Sessions that are being made at once, in one pipeline.
+const PIPELINED: usize = 512;
+
+async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Result<(), Error> {
+    let new = NewSession {
+        id: population::session(user, which),
+        refresh_digest: &refresh_digest(population::first_jti(user, which)),
+        stamp: population::stamp(user),
+        now: Clock::system().unix_seconds(),
+        lifetime: config.tokens.refresh_lifetime,
+        ip: [127, 0, 0, 1].into(),
+        user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    };
+    Ok(sessions::create(redis, &new).await?)
+}
+
+/// The settings that the stack's auth-api has, with defaults for the rest.
+fn config(stack: &Stack, data: &Path) -> Result<Config, Error> {
+    let env = stack.env();
+    let word_after = |flag: &str| env.redis_args().skip_while(|word| *word != flag).nth(1).unwrap_or_default();
+    let redis = format!("redis://:{}@127.0.0.1:{}/0", word_after("-a"), word_after("-p"));
+    let keys: PathBuf = data.join("keys");
+    let mut settings = Settings::given([
+        ("DATABASE_URL", env.postgres.as_str()),
+        ("REDIS_URL", &redis),
+        ("TOKEN_KEYS_DIR", &keys.to_string_lossy()),
+    ]);
+    Ok(Config::read(&mut settings)?)
+}

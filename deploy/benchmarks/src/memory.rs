@@ -1,0 +1,37 @@
+//! What processes hold, in MB (1,000,000 bytes).
+
+use procfs::process::Process;
+
+use crate::error::Error;
+
+/// Resident memory of a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resident {
+    /// Now.
+    pub now_mb: f64,
+    /// At most since it started.
+    pub peak_mb: f64,
+}
+
+/// Of the process `pid`, all that is mapped and present: its program's own pages, too.
+pub fn resident(pid: i32) -> Result<Resident, Error> {
+    let status = Process::new(pid)?.status()?;
+    let (now, peak) = (status.vmrss.unwrap_or_default(), status.vmhwm.unwrap_or_default());
+    Ok(Resident { now_mb: megabytes(now * 1024), peak_mb: megabytes(peak * 1024) })
+}
+
+/// Of several processes together, what they share counted once.
+pub fn proportional_mb(pids: &[i32]) -> Result<f64, Error> {
+    let mut bytes = 0;
+    for pid in pids {
+        let rollup = Process::new(*pid)?.smaps_rollup()?;
+        bytes +=
+            rollup.memory_map_rollup.into_iter().filter_map(|map| map.extension.map.get("Pss").copied()).sum::<u64>();
+    }
+    Ok(megabytes(bytes))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no process holds petabytes")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

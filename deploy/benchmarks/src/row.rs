@@ -1,0 +1,87 @@
+//! What a row of the table is.
+
+use std::time::Duration;
+
+use crate::bench::Bench;
+use crate::error::Error;
+
+/// A row, before it is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its name in the table and on the command line.
+    pub name: &'static str,
+    /// What is measured, and against what.
+    pub what: &'static str,
+    /// How.
+    pub measure: Measure,
+}
+
+/// How a row is measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    /// Ours and its limit in turn; their ratio counts.
+    Ratio {
+        /// What both sides are told in.
+        unit: Unit,
+        /// What the median ratio must reach.
+        reach: Reach,
+        /// Prepares the two sides.
+        pair: fn(&Bench) -> Result<Pair<'_>, Error>,
+    },
+    /// Memory, held against a bound.
+    Memory {
+        /// In MB (1,000,000 bytes).
+        mb_max: f64,
+        /// Reads it.
+        read: fn(&Bench) -> Result<Sample, Error>,
+    },
+}
+
+/// What a side's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A rate: more is better.
+    PerSecond,
+    /// A time: less is better.
+    Milliseconds,
+}
+
+/// What the ratio ours : limit must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reach {
+    /// Of rates.
+    AtLeast(f64),
+    /// Of times.
+    AtMost(f64),
+}
+
+impl Reach {
+    /// Whether `ratio` reaches it.
+    #[must_use]
+    pub fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => ratio >= least,
+            Self::AtMost(most) => ratio <= most,
+        }
+    }
+}
+
+/// The two sides of a row. Each call measures for about the time it is given.
+pub struct Pair<'a> {
+    /// What we have built.
+    pub ours: Side<'a>,
+    /// What it is held against.
+    pub limit: Side<'a>,
+}
+
+/// One side: measures once.
+pub type Side<'a> = Box<dyn FnMut(Duration) -> Result<Sample, Error> + 'a>;
+
+/// What one measurement gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// In the row's unit.
+    pub value: f64,
+    /// Requests that got no answer, or another than a 2xx. One is enough for the row to fail: a fast error is no speed.
+    pub refused: u64,
+}

@@ -1,0 +1,178 @@
+//! `POST refresh`: a refresh token, once, for its successor. Each connection has sessions of its own, and shows a session's
+//! token when it has the answer to the one before.
+
+use std::time::Duration;
+
+use auth_api::store::redis_link::Redis;
+use auth_api::store::sessions::{self, Rotation};
+use auth_api::tokens::refresh_digest;
+use shared::clock::Clock;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::bench::Bench;
+use crate::client::Client;
+use crate::deployment::Deployment;
+use crate::error::Error;
+use crate::population::{self, Which};
+use crate::row::{Measure, Pair, Reach, Row, Sample, Side, Unit};
+
+/// auth-api itself.
+pub const REFRESH: Row = Row {
+    name: "refresh",
+    what: "POST refresh on auth-api, 64 connections : the same Redis script called bare over as many connections",
+    measure: Measure::Ratio {
+        unit: Unit::PerSecond,
+        reach: Reach::AtLeast(0.50),
+        pair: |bench| Ok(Pair { ours: refreshes(bench, bench.large()?)?, limit: rotations(bench, bench.large()?)? }),
+    },
+};
+
+const CONNECTIONS: u32 = 64;
+
+/// Of each connection.
+const SESSIONS: u32 = 16;
+
+/// A connection, and what it shows next of each of its sessions. It does one exchange at a time.
+trait Chain: Send + 'static {
+    /// Does the next exchange; false if it was refused.
+    fn next(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;
+}
+
+/// Lets all chains run for `time`.
+async fn drive<C: Chain>(chains: &mut Vec<C>, time: Duration) -> Result<Sample, Error> {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for mut chain in chains.drain(..) {
+        tasks.spawn(async move {
+            let (mut done, mut refused) = (0_u32, 0_u64);
+            while started.elapsed() < time {
+                if chain.next().await? {
+                    done += 1;
+                } else {
+                    refused += 1;
+                }
+            }
+            Ok::<_, Error>((chain, done, refused))
+        });
+    }
+    let mut sample = Sample::default();
+    while let Some(ended) = tasks.join_next().await {
+        let (chain, done, refused) = ended.map_err(Error::client)??;
+        chains.push(chain);
+        sample.value += f64::from(done);
+        sample.refused += refused;
+    }
+    sample.value /= started.elapsed().as_secs_f64();
+    Ok(sample)
+}
+
+/// The users of a connection's sessions.
+fn users(deployment: &Deployment, connection: u32) -> impl Iterator<Item = u32> {
+    let all = (CONNECTIONS * SESSIONS).min(deployment.size.users);
+    let size = deployment.size;
+    size.spread(all).skip(connection as usize).step_by(CONNECTIONS as usize)
+}
+
+/// The side that refreshes through auth-api itself.
+pub(super) fn refreshes<'a>(bench: &'a Bench, deployment: &Deployment) -> Result<Side<'a>, Error> {
+    let base = deployment.stack()?.env().auth_api.clone();
+    let mut chains = bench.runtime.block_on(async {
+        let redis = deployment.redis()?;
+        let mut chains = Vec::new();
+        for connection in 0..CONNECTIONS {
+            let mut tokens = Vec::new();
+            for user in users(deployment, connection) {
+                tokens.push(deployment.make_session(&redis, user, Which::Refreshed).await?);
+            }
+            chains.push(Refreshes { client: Client::connect(&base).await?, tokens, at: 0 });
+        }
+        Ok::<_, Error>(chains)
+    })?;
+    Ok(Box::new(move |time| bench.runtime.block_on(drive(&mut chains, time))))
+}
+
+/// A connection to auth-api.
+struct Refreshes {
+    client: Client,
+    tokens: Vec<String>,
+    at: usize,
+}
+
+impl Chain for Refreshes {
+    async fn next(&mut self) -> Result<bool, Error> {
+        self.at = (self.at + 1) % self.tokens.len();
+        let Some(token) = self.tokens.get_mut(self.at) else { return Ok(false) };
+        let (status, body) = self.client.post("/api/user/refresh/", format!(r#"{{"refresh":"{token}"}}"#)).await?;
+        if !status.is_success() {
+            return Ok(false);
+        }
+        *token = refresh_of(&body).ok_or_else(|| Error::Client("refresh answers without a token".to_owned()))?;
+        Ok(true)
+    }
+}
+
+/// The value of `refresh`, found and not parsed: the client's work is in ours, and none of it is in the limit.
+fn refresh_of(body: &[u8]) -> Option<String> {
+    let (_, rest) = std::str::from_utf8(body).ok()?.split_once(r#""refresh":""#)?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// The side that calls the script, through auth-api's own function and nothing else of it.
+fn rotations<'a>(bench: &'a Bench, deployment: &'a Deployment) -> Result<Side<'a>, Error> {
+    let mut chains = bench.runtime.block_on(async {
+        let mut chains = Vec::new();
+        for connection in 0..CONNECTIONS {
+            let redis = deployment.redis()?;
+            let mut tokens = Vec::new();
+            for user in users(deployment, connection) {
+                deployment.make_session(&redis, user, Which::Rotated).await?;
+                tokens.push((user, refresh_digest(population::first_jti(user, Which::Rotated))));
+            }
+            let lifetime = deployment.config.tokens.refresh_lifetime;
+            chains.push(Rotations { redis, tokens, lifetime, count: 0 });
+        }
+        Ok::<_, Error>(chains)
+    })?;
+    Ok(Box::new(move |time| bench.runtime.block_on(drive(&mut chains, time))))
+}
+
+/// A connection to Redis.
+struct Rotations {
+    redis: Redis,
+    tokens: Vec<(u32, String)>,
+    lifetime: Duration,
+    count: usize,
+}
+
+impl Chain for Rotations {
+    async fn next(&mut self) -> Result<bool, Error> {
+        self.count += 1;
+        let at = self.count % self.tokens.len();
+        let Some((user, digest)) = self.tokens.get_mut(at) else { return Ok(false) };
+        let successor = format!("{:064x}", self.count);
+        let rotation = sessions::rotate(
+            &self.redis,
+            population::session(*user, Which::Rotated),
+            digest,
+            &successor,
+            population::stamp(*user),
+            Clock::system().unix_seconds(),
+            self.lifetime,
+        );
+        let is_rotated = rotation.await? == Rotation::Rotated;
+        *digest = successor;
+        Ok(is_rotated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_token_is_found() {
+        assert_eq!(refresh_of(br#"{"refresh":"a.b.c","access":"d"}"#).as_deref(), Some("a.b.c"));
+        assert_eq!(refresh_of(br#"{"detail":"no"}"#), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! wrk, the client of all that can be replayed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Runs of wrk that replay one file of requests.
+#[derive(Clone, Debug)]
+pub struct Wrk {
+    /// Where to, as in `http://127.0.0.1:8010`.
+    pub base: String,
+    /// The requests, see [`write`].
+    pub requests: PathBuf,
+    /// Threads of wrk.
+    pub threads: usize,
+    /// Connections, shared out among the threads; each has one request under way.
+    pub connections: usize,
+    /// The longest pause of a connection before a request, in milliseconds; 0 is none at all.
+    pub pause_millis: u32,
+}
+
+/// What a run of wrk found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// Answers a second.
+    pub per_second: f64,
+    /// Requests that got no answer, or a 4xx or 5xx.
+    pub refused: u64,
+    /// The 99th percentile of the time to an answer, in milliseconds.
+    pub p99_millis: f64,
+}
+
+/// Longer than any answer takes: at 1,000 logins at once, the last one waits for ten seconds.
+const TIMEOUT: &str = "30s";
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/replay.lua");
+
+/// A run that is under way. Dropping it ends it.
+#[derive(Debug)]
+pub struct Run(Option<Child>);
+
+impl Wrk {
+    /// Replays for `time`, in whole seconds.
+    pub fn run(&self, time: Duration) -> Result<Report, Error> {
+        self.start(time)?.report()
+    }
+
+    /// Starts replaying for `time`, in whole seconds.
+    pub fn start(&self, time: Duration) -> Result<Run, Error> {
+        let mut command = Command::new("wrk");
+        command
+            .args(["--threads", &self.threads.to_string(), "--connections", &self.connections.to_string()])
+            .args(["--duration", &format!("{}s", time.as_secs()), "--timeout", TIMEOUT, "--script", SCRIPT])
+            .args([&self.base, "--"])
+            .arg(&self.requests)
+            .args([self.threads.to_string(), self.pause_millis.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(Run(Some(command.spawn().map_err(Error::file("wrk"))?)))
+    }
+}
+
+impl Run {
+    /// Waits for its end.
+    pub fn report(mut self) -> Result<Report, Error> {
+        let child = self.0.take().ok_or_else(|| Error::Wrk("it has ended already".to_owned()))?;
+        let output = child.wait_with_output().map_err(Error::file("wrk"))?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let report = printed.lines().find_map(|line| parse(line.strip_prefix("replayed ")?));
+        report.filter(|_| output.status.success()).ok_or_else(|| {
+            Error::Wrk(format!("{}: {printed}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+        })
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The line that `replay.lua` prints.
+fn parse(line: &str) -> Option<Report> {
+    let mut numbers = line.split(' ').map(str::parse::<f64>);
+    let mut next = || numbers.next()?.ok();
+    let (requests, micros, refused, p99_micros) = (next()?, next()?, next()?, next()?);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, printed as one")]
+    let refused = refused as u64;
+    Some(Report { per_second: requests / (micros / 1e6), refused, p99_millis: p99_micros / 1e3 })
+}
+
+/// Writes requests, each whole as it goes over the wire, for [`Wrk::requests`].
+pub fn write(path: &Path, requests: impl Iterator<Item = String>) -> Result<(), Error> {
+    let mut framed = String::new();
+    for request in requests {
+        framed.extend([&request.len().to_string(), "\n", &request]);
+    }
+    fs::write(path, framed).map_err(Error::file(path))
+}
+
+/// `GET path` of whoever has this access token.
+#[must_use]
+pub fn get(path: &str, access: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: JWT {access}\r\n\r\n")
+}
+
+/// `POST path` of a JSON body.
+#[must_use]
+pub fn post(path: &str, json: &str) -> String {
+    let length = json.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_the_script_is_read() {
+        let report = Report { per_second: 50.0, refused: 3, p99_millis: 1.5 };
+        assert_eq!(parse("100 2000000 3 1500"), Some(report));
+        assert_eq!(parse("100 2000000"), None);
+    }
+}
