@@ -40,7 +40,7 @@ impl Caller {
 /// Lets in who shows `Authorization: JWT <access token>` (or `Bearer`, in any case).
 pub async fn identify(app: &App, head: &Head) -> Result<Caller, Error> {
     let token = shown_token(&head.headers)?;
-    let claims = app.tokens.read(token, TokenType::Access).map_err(Error::AccessToken)?;
+    let claims = app.tokens.read(token, TokenType::Access).await.map_err(Error::AccessToken)?;
     let session = claims.session();
     let (stamps, user) = tokio::join!(sessions::stamps(&app.redis, session), app.user_reads.find(session.user_id));
     if let Some(caller) = admit(stamps?, user?, session) {

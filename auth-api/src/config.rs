@@ -15,7 +15,7 @@ use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
 use crate::store::PostgresConfig;
 use crate::store::redis_link::RedisConfig;
-use crate::tokens::TokenConfig;
+use crate::tokens::{KeySource, TokenConfig};
 
 /// The settings of auth-api.
 pub struct Config {
@@ -43,8 +43,6 @@ pub struct Config {
     pub upload_grace: Duration,
     /// How often pictures without an owner are deleted.
     pub sweep_interval: Duration,
-    /// Where signing keys are.
-    pub token_keys_dir: PathBuf,
     /// Tokens.
     pub tokens: TokenConfig,
     /// Passwords.
@@ -98,11 +96,6 @@ impl Config {
             media_secret_file,
             upload_grace,
             sweep_interval,
-            token_keys_dir: settings.path(
-                "TOKEN_KEYS_DIR",
-                "/var/lib/auth-api/keys",
-                "the directory of the signing keys, shared by replicas; the first to start makes a key",
-            ),
             tokens: tokens(settings)?,
             hashing: hashing(settings)?,
             picture_bytes_max: settings.number(
@@ -288,7 +281,27 @@ fn tokens(settings: &mut Settings) -> Result<TokenConfig, SettingError> {
             "how long a refresh token lives, and so a session that is not used",
         )?,
         issuer: settings.text("TOKEN_ISSUER", "users", "the iss claim of tokens; tokens of another issuer are refused"),
+        keys: keys(settings),
+        key_activation: settings.seconds(
+            "TOKEN_KEY_ACTIVATION_SECONDS",
+            600,
+            1..=30 * 86_400,
+            "how long a new key is known before it signs; /.well-known/jwks.json may be kept for half of it (300 seconds at most)",
+        )?,
     })
+}
+
+fn keys(settings: &mut Settings) -> KeySource {
+    let directory = settings.path(
+        "TOKEN_KEYS_DIR",
+        "/var/lib/auth-api/keys",
+        "the directory of the Ed25519 signing keys, shared by replicas; the first to start makes a key, `auth-api keys rotate` another",
+    );
+    let secret = settings.optional_path(
+        "TOKEN_SECRET_FILE",
+        "the file that holds a secret of 32 bytes or more: tokens are then signed with it (HS256), and there are no public keys",
+    );
+    secret.map_or(KeySource::Directory(directory), KeySource::Secret)
 }
 
 fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingError> {

@@ -7,10 +7,10 @@
 //! | --- | --- |
 //! | [`config`] | every setting, its default and its unit |
 //! | [`routes`] | one table |
-//! | [`accounts`], [`sessions`] | a module per noun, a function per verb |
+//! | [`accounts`], [`sessions`], [`jwks`] | a module per noun, a function per verb |
 //! | [`caller`] | the only place where a [`caller::Caller`] is made |
 //! | [`domain`] | e-mail, name, password, picture: parse or refuse; knows no HTTP and no store |
-//! | [`tokens`] | keys, signing, reading |
+//! | [`tokens`] | signing, reading, keys and their rotation |
 //! | [`hashing`] | Argon2id on bounded threads |
 //! | [`store`] | every SQL statement and Redis command; knows no HTTP |
 //! | [`media`], [`pictures`] | the client of media-server, and what keeps it and Postgres of one mind |
@@ -23,6 +23,7 @@ pub mod domain;
 pub mod error;
 pub mod fields;
 pub mod hashing;
+pub mod jwks;
 pub mod media;
 pub mod pictures;
 pub mod readiness;
@@ -40,7 +41,7 @@ use hashing::Hashing;
 use media::MediaServer;
 use store::redis_link::Redis;
 use store::user_reads::UserReads;
-use tokens::{KeyRing, Tokens};
+use tokens::Tokens;
 
 /// All that a handler needs.
 pub struct App {
@@ -72,8 +73,8 @@ pub enum StartError {
     /// The two services' secret.
     #[error("MEDIA_SECRET_FILE: {0}")]
     Secret(#[from] shared::secret::SecretError),
-    /// The signing keys.
-    #[error("TOKEN_KEYS_DIR: {0}")]
+    /// The keys of tokens.
+    #[error("TOKEN_KEYS_DIR or TOKEN_SECRET_FILE: {0}")]
     Keys(#[from] tokens::KeyError),
     /// The address to listen on.
     #[error("LISTEN: can't listen on {0}: {1}")]
@@ -101,13 +102,12 @@ impl App {
     /// Puts the parts together. Postgres, Redis and media-server need not be there yet.
     pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {
         let secret = shared::secret::Secret::read(&config.media_secret_file)?;
-        let keys = KeyRing::open(&config.token_keys_dir, &clock, &random)?;
         let postgres = store::postgres(&config.postgres)?;
         Ok(Self {
             user_reads: UserReads::start(postgres.clone(), config.store_timeout),
             redis: Redis::connect(&config.redis, |_| ())?,
             hashing: Hashing::start(&config.hashing, random.clone())?,
-            tokens: Tokens::new(keys, config.tokens.clone(), clock.clone()),
+            tokens: Tokens::open(config.tokens.clone(), clock.clone(), &random)?,
             media: MediaServer::new(&config.media, &secret)?,
             bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
             postgres,

@@ -1,9 +1,11 @@
-//! `auth-api serve`, `migrate`, `check` and `healthcheck`: config → pools → App → serve.
+//! `auth-api serve`, `migrate`, `check`, `keys` and `healthcheck`: config → pools → App → serve.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use auth_api::config::Config;
+use auth_api::tokens::keys;
+use auth_api::tokens::ring::{KeyState, Ring};
 use auth_api::{App, StartError, pictures, readiness, routes, store};
 use shared::clock::Clock;
 use shared::command::Command;
@@ -12,11 +14,14 @@ use shared::random::Random;
 
 const USAGE: &str = "auth-api: accounts, sign-in and tokens
 
-Usage: auth-api serve | migrate | check | healthcheck | --help | --version
+Usage: auth-api serve | migrate | check | keys list | keys rotate | healthcheck | --help | --version
 
   serve        answers requests until SIGTERM or SIGINT
   migrate      brings the schema in Postgres up to date, once, however many replicas call it
   check        asks Postgres, Redis and media-server once, as it would with these settings
+  keys list    shows the signing keys and what each does
+  keys rotate  makes a new signing key, which running replicas take up by themselves, and signs nobody out; removes keys
+               of which no token is good any more
   healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
@@ -26,7 +31,7 @@ const COMMAND: Command<Config> = Command {
     name: "auth-api",
     version: env!("CARGO_PKG_VERSION"),
     usage: USAGE,
-    verbs: &["serve", "migrate", "check"],
+    verbs: &["serve", "migrate", "check", "keys list", "keys rotate"],
     read: Config::read,
     log: |config| &config.log,
     listen: |config| config.listen,
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
     COMMAND.run(async |verb, config| match verb {
         "migrate" => migrate(&config).await,
         "check" => check(config).await,
+        "keys list" => list_keys(&config),
+        "keys rotate" => rotate_keys(&config),
         _ => serve_until_stopped(config).await,
     })
 }
@@ -53,6 +60,34 @@ async fn check(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
+fn list_keys(config: &Config) -> Result<(), StartError> {
+    show(&keys::list(&config.tokens.keys, config.tokens.key_times())?);
+    Ok(())
+}
+
+fn rotate_keys(config: &Config) -> Result<(), StartError> {
+    let (clock, random) = (Clock::system(), Random::system());
+    let rotated = keys::rotate(&config.tokens.keys, config.tokens.key_times(), &clock, &random)?;
+    for kid in rotated.removed {
+        println!("{kid}  removed");
+    }
+    show(&rotated.ring);
+    Ok(())
+}
+
+fn show(ring: &Ring) {
+    let now = Clock::system().unix_seconds();
+    for (key, state) in ring.states(now) {
+        let does = match state {
+            KeyState::Waits(from) => format!("signs in {} s", from.saturating_sub(now)),
+            KeyState::Signs => "signs".to_owned(),
+            KeyState::Verifies(until) => format!("verifies, for {} s more", until.saturating_sub(now)),
+            KeyState::Over => "over".to_owned(),
+        };
+        println!("{}  {does}", key.kid());
+    }
+}
+
 async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let (clock, random) = (Clock::system(), Random::system());
     let listen = config.listen;
@@ -60,6 +95,10 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(config, clock, random.clone())?);
     let listener = bind(listen).map_err(|error| StartError::Listen(listen, error))?;
     tokio::spawn(pictures::sweep_for_ever(Arc::clone(&app)));
+    tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.tokens.watch_keys().await }
+    });
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(&app), routes::NAMES, random, limits, stop_signal()).await;
     tracing::info!("stopped");

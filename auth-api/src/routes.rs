@@ -10,10 +10,11 @@ use shared::http::{Problem, body};
 use warp::reply::Response;
 use warp::{Filter, path};
 
-use crate::{App, accounts, caller, readiness, sessions};
+use crate::{App, accounts, caller, jwks, readiness, sessions};
 
 /// The paths below, as they are logged.
 pub const NAMES: RouteNames = &[
+    "/.well-known/jwks.json",
     "/api/user/me",
     "/api/user/login",
     "/api/user/refresh",
@@ -64,10 +65,11 @@ pub fn routes(
         .and(with(app))
         .and(body::unread())
         .then(sessions::refresh);
+    let jwks = path!(".well-known" / "jwks.json").and(only(&[Method::GET])).and(with(app)).then(jwks::read);
     let health = {
         let app = Arc::clone(app);
         health(move || readiness::check(Arc::clone(&app)))
     };
 
-    answer(me.or(login).or(refresh).or(register).or(update).or(health))
+    answer(me.or(login).or(refresh).or(register).or(update).or(jwks).or(health))
 }

@@ -105,7 +105,7 @@ pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
     let Some(token) = errors.take("refresh", shown(fields.text("refresh"), true)) else {
         return Err(Error::Fields(errors));
     };
-    let claims = app.tokens.read(token, TokenType::Refresh).map_err(Error::RefreshToken)?;
+    let claims = app.tokens.read(token, TokenType::Refresh).await.map_err(Error::RefreshToken)?;
     let refused = Error::RefreshToken(TokenFault::Invalid);
     let Some(user) = app.user_reads.find(claims.user_id).await?.filter(|user| !user.is_disabled) else {
         return Err(refused);

@@ -1,21 +1,27 @@
-//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725) signed with Ed25519 (RFC 8037).
+//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725) signed with Ed25519 (RFC 8037), or with a secret for those who need it.
 //!
 //! The algorithm is the key's, never the token's. Every claim is required and typed when a token is read.
 
-mod keys;
+mod key;
+mod key_files;
+pub mod keys;
+pub mod ring;
 
-pub use keys::{KeyError, KeyRing};
+pub use key::Jwk;
+pub use keys::{KeyError, KeyRing, KeySource};
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use shared::clock::Clock;
+use shared::random::Random;
 use uuid::Uuid;
 
 use crate::store::sessions::SessionId;
+use ring::{KeyState, KeyTimes};
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +82,17 @@ pub struct TokenConfig {
     pub refresh_lifetime: Duration,
     /// The `iss` claim.
     pub issuer: String,
+    /// What they are signed with.
+    pub keys: KeySource,
+    /// How long a new key is known before it signs.
+    pub key_activation: Duration,
+}
+
+impl TokenConfig {
+    /// How long a key does what.
+    pub fn key_times(&self) -> KeyTimes {
+        KeyTimes { activation: self.key_activation, token_lifetime: self.refresh_lifetime.max(self.access_lifetime) }
+    }
 }
 
 /// The tokens of a session, until the next refresh.
@@ -93,9 +110,17 @@ pub struct Tokens {
     keys: KeyRing,
     config: TokenConfig,
     clock: Clock,
-    validation: Validation,
     /// Tokens whose signature was found good, by digest: a signature costs more than all the rest of `me`.
-    verified: Cache<[u8; 32], Claims>,
+    verified: Cache<[u8; 32], Verified>,
+}
+
+#[derive(Clone, Debug)]
+struct Verified {
+    claims: Arc<Claims>,
+    /// When its key is over, in Unix seconds.
+    until: u64,
+    /// Of the keys. A key that has gone takes what it has signed with it.
+    version: u64,
 }
 
 /// Verified tokens remembered, about 250 bytes each.
@@ -104,15 +129,34 @@ const VERIFIED_MAX: usize = 16_384;
 /// A longer text is no token of ours, in bytes.
 const TOKEN_BYTES_MAX: usize = 2048;
 
+/// How long others may keep the public keys, at most. An activation is twice as long or longer, so that nobody meets a
+/// token of a key that is not in their copy.
+const JWKS_MAX_AGE_MAX: Duration = Duration::from_mins(5);
+
 impl Tokens {
-    /// Signs with the newest of `keys`, and reads with any.
+    /// Reads the keys that `config` names, and makes the first one if there is none.
+    pub fn open(config: TokenConfig, clock: Clock, random: &Random) -> Result<Self, KeyError> {
+        let keys = KeyRing::open(&config.keys, config.key_times(), &clock, random)?;
+        Ok(Self::new(keys, config, clock))
+    }
+
+    /// Signs and reads with `keys`.
     pub fn new(keys: KeyRing, config: TokenConfig, clock: Clock) -> Self {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        // Time is checked against `clock`; serde requires and types every claim.
-        validation.validate_exp = false;
-        validation.required_spec_claims.clear();
-        validation.set_issuer(&[&config.issuer]);
-        Self { keys, config, clock, validation, verified: Cache::new(VERIFIED_MAX) }
+        Self { keys, config, clock, verified: Cache::new(VERIFIED_MAX) }
+    }
+
+    /// The public keys of all tokens that may be good, and how long they may be kept.
+    pub fn public_keys(&self) -> (Vec<Jwk>, Duration) {
+        let max_age = (self.config.key_activation / 2).min(JWKS_MAX_AGE_MAX);
+        (self.keys.ring().published(self.clock.unix_seconds()), max_age)
+    }
+
+    /// Takes up keys that are made, and lets go of keys that are removed, for ever.
+    pub async fn watch_keys(&self) {
+        loop {
+            tokio::time::sleep(self.keys.look_interval()).await;
+            self.keys.look().await;
+        }
     }
 
     /// How long a session lives from its last refresh.
@@ -143,25 +187,27 @@ impl Tokens {
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
-        let (kid, key) = self.keys.signing();
-        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
-        Ok(jsonwebtoken::encode(&header, claims, key)?)
+        let ring = self.keys.ring();
+        Ok(ring.signing(self.clock.unix_seconds()).ok_or(KeyError::NoKey)?.sign(claims)?)
     }
 
     /// Reads a token that must be of this type.
-    pub fn read(&self, token: &str, expected: TokenType) -> Result<Claims, TokenFault> {
+    pub async fn read(&self, token: &str, expected: TokenType) -> Result<Arc<Claims>, TokenFault> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenFault::Invalid);
         }
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let claims = if let Some(claims) = self.verified.get(&digest) {
-            claims
+        let (now, version) = (self.clock.unix_seconds(), self.keys.version());
+        let remembered = self.verified.get(&digest).filter(|known| known.version == version && now < known.until);
+        let claims = if let Some(known) = remembered {
+            known.claims
         } else {
-            let claims = self.verify(token)?;
-            self.verified.insert(digest, claims.clone());
+            let verified = self.verify(token, now).await?;
+            let claims = Arc::clone(&verified.claims);
+            self.verified.insert(digest, verified);
             claims
         };
-        if claims.exp <= self.clock.unix_seconds() {
+        if claims.exp <= now {
             return Err(TokenFault::Expired);
         }
         if claims.token_type != expected {
@@ -170,11 +216,20 @@ impl Tokens {
         Ok(claims)
     }
 
-    fn verify(&self, token: &str) -> Result<Claims, TokenFault> {
+    async fn verify(&self, token: &str, now: u64) -> Result<Verified, TokenFault> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenFault::Invalid)?;
-        let key = header.kid.as_deref().and_then(|kid| self.keys.verifying(kid)).ok_or(TokenFault::Invalid)?;
-        let data = jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|_| TokenFault::Invalid)?;
-        Ok(data.claims)
+        let kid = header.kid.filter(|kid| kid.len() <= key::KID_BYTES_MAX).ok_or(TokenFault::Invalid)?;
+        if self.keys.ring().verifying(&kid, now).is_none() {
+            // Another replica may know more than we do.
+            self.keys.look().await;
+        }
+        // Before the ring: if it changes in between, what we remember is of the version before.
+        let version = self.keys.version();
+        let ring = self.keys.ring();
+        let (key, state) = ring.verifying(&kid, now).ok_or(TokenFault::Invalid)?;
+        let claims = Arc::new(key.verify(token, &self.config.issuer)?);
+        let until = if let KeyState::Verifies(until) = state { until } else { u64::MAX };
+        Ok(Verified { claims, until, version })
     }
 }
 
@@ -198,58 +253,4 @@ fn derived_id(what: &str, jti: Uuid) -> Uuid {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens(clock: &Clock) -> Tokens {
-        let config = TokenConfig {
-            access_lifetime: Duration::from_mins(5),
-            refresh_lifetime: Duration::from_hours(1),
-            issuer: "users".to_owned(),
-        };
-        Tokens::new(KeyRing::of_seed([7; 32]).unwrap(), config, clock.clone())
-    }
-
-    fn session() -> SessionId {
-        SessionId { user_id: Uuid::from_u128(1), sid: Uuid::from_u128(2) }
-    }
-
-    #[test]
-    fn a_token_lives_until_its_time_is_over_and_the_cache_does_not_prolong_it() {
-        let clock = Clock::manual(1_000_000_000_000);
-        let tokens = tokens(&clock);
-        let access = pair(&tokens, &clock).access;
-        assert_eq!(tokens.read(&access, TokenType::Access).unwrap().session(), session());
-        clock.advance(Duration::from_secs(299));
-        assert!(tokens.read(&access, TokenType::Access).is_ok());
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(tokens.read(&access, TokenType::Access).unwrap_err(), TokenFault::Expired);
-    }
-
-    fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
-        tokens.pair(session(), Uuid::from_u128(3), clock.unix_seconds()).unwrap()
-    }
-
-    #[test]
-    fn a_token_of_the_other_type_is_refused() {
-        let clock = Clock::system();
-        let tokens = tokens(&clock);
-        let pair = pair(&tokens, &clock);
-        assert_eq!(tokens.read(&pair.refresh, TokenType::Access).unwrap_err(), TokenFault::WrongType);
-        assert_eq!(tokens.read(&pair.access, TokenType::Refresh).unwrap_err(), TokenFault::WrongType);
-    }
-
-    #[test]
-    fn a_changed_token_is_refused_wherever_it_is_changed() {
-        let clock = Clock::system();
-        let tokens = tokens(&clock);
-        let access = pair(&tokens, &clock).access;
-        for at in 0..access.len() {
-            let mut changed = access.clone().into_bytes();
-            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            let changed = String::from_utf8(changed).unwrap();
-            // The last character of a part holds bits that no byte has: base64 without them is refused too.
-            assert_eq!(tokens.read(&changed, TokenType::Access).unwrap_err(), TokenFault::Invalid, "at {at}");
-        }
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ pub struct Command<C> {
     pub version: &'static str,
     /// What `--help` prints before the settings.
     pub usage: &'static str,
-    /// Its verbs, `healthcheck` left out, which every service has.
+    /// Its verbs, of one word or more; `healthcheck` left out, which every service has.
     pub verbs: &'static [&'static str],
     /// Reads the settings.
     pub read: fn(&mut Settings) -> Result<C, SettingError>,
@@ -38,7 +38,7 @@ const HEALTHCHECK: &str = "healthcheck";
 impl<C> Command<C> {
     /// Does what the command line asks: `act` is called with one of the verbs, in a runtime, with logging started.
     pub fn run<E: Display>(&self, act: impl AsyncFnOnce(&str, C) -> Result<(), E>) -> ExitCode {
-        let verb = std::env::args().nth(1).unwrap_or_default();
+        let verb = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         match verb.as_str() {
             "--help" | "-h" | "help" => self.help(),
             "--version" | "-V" => {

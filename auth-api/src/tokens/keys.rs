@@ -1,184 +1,276 @@
-//! Signing keys: Ed25519, one PKCS#8 PEM file each (`<unix seconds>-<random>.pem`) in a directory that replicas share.
+//! The keys that tokens are signed and read with, as this replica knows them, and how they are rotated.
 //!
-//! The file's name without its ending is the `kid`. The newest key signs, all of them verify. The first replica that
-//! finds none makes one; whoever loses that race takes the winner's.
+//! Replicas share a directory of keys and look into it time and again: see [`super::ring`] for why no replica signs with
+//! a key that another does not know.
 
-use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use jsonwebtoken::{DecodingKey, EncodingKey};
 use shared::clock::Clock;
 use shared::random::Random;
+use shared::secret::{Secret, SecretError};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::key::{Key, pkcs8};
+use super::key_files::KeyFiles;
+use super::ring::{KeyState, KeyTimes, Ring};
 
 /// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The directory or a file in it can't be used.
     #[error("signing keys in {0}: {1}")]
-    Io(PathBuf, io::Error),
+    Io(PathBuf, std::io::Error),
     /// A file that holds no Ed25519 key.
     #[error("{0} holds no Ed25519 private key in PKCS#8 PEM")]
     NotAKey(PathBuf),
+    /// The secret can't be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The secret could be guessed (RFC 7518, section 3.2).
+    #[error("{0} holds fewer than {HMAC_SECRET_BYTES_MIN} bytes: fill it with random ones")]
+    SecretTooShort(PathBuf),
+    /// A secret has no file to be rotated in.
+    #[error("tokens are signed with a secret: there are no keys to list or to rotate")]
+    NoDirectory,
+    /// There is no key.
+    #[error("there is no signing key")]
+    NoKey,
     /// Signing failed.
     #[error("signing failed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }
 
-/// The keys that tokens are signed and read with. Never empty.
+/// The least for HS256, in bytes.
+const HMAC_SECRET_BYTES_MIN: usize = 32;
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Ed25519 keys in a directory.
+    Directory(PathBuf),
+    /// One secret in a file, for HS256.
+    Secret(PathBuf),
+}
+
+/// The keys. They change while they are used.
+#[derive(Debug)]
 pub struct KeyRing {
-    signing_kid: String,
-    signing_key: EncodingKey,
-    verifying: BTreeMap<String, DecodingKey>,
+    ring: RwLock<Arc<Ring>>,
+    /// How often they have changed.
+    version: AtomicU64,
+    files: Option<KeyFiles>,
+    looking: Mutex<Looking>,
+    clock: Clock,
 }
 
-impl std::fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("KeyRing").field(&self.verifying.keys()).finish()
-    }
+/// A look into the directory: one at a time.
+#[derive(Debug, Default)]
+struct Looking {
+    task: Option<JoinHandle<Result<Vec<Arc<Key>>, KeyError>>>,
+    /// The last one, in Unix milliseconds.
+    begun: Option<u64>,
 }
 
-/// A `kid` is no longer than this, in bytes.
-const KID_BYTES_MAX: usize = 64;
+/// A look is not begun sooner after the last, whatever tokens are shown.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a look is waited for; it takes less than a millisecond unless the directory is on a disk that hangs.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
+/// The longest time between two looks.
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 impl KeyRing {
-    /// Reads the keys in `directory`, and makes the first one if there is none.
-    pub fn open(directory: &Path, clock: &Clock, random: &Random) -> Result<Self, KeyError> {
-        let failed = |error| KeyError::Io(directory.to_owned(), error);
-        let mut files = key_files(directory).map_err(failed)?;
-        if files.is_empty() {
-            make(directory, clock, random).map_err(failed)?;
-            files = key_files(directory).map_err(failed)?;
+    /// Reads the keys, and makes the first one if there is none.
+    pub fn open(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Self, KeyError> {
+        match source {
+            KeySource::Directory(directory) => {
+                let files = KeyFiles::at(directory);
+                files.make_first(clock, random)?;
+                Ok(Self::of(Ring::of(files.read_all()?, times), Some(files), clock))
+            }
+            KeySource::Secret(path) => {
+                let secret = Secret::read(path)?;
+                if secret.expose().len() < HMAC_SECRET_BYTES_MIN {
+                    return Err(KeyError::SecretTooShort(path.clone()));
+                }
+                let key = Key::hmac(secret.expose().as_bytes());
+                Ok(Self::of(Ring::of(vec![Arc::new(key)], times), None, clock))
+            }
         }
-        let mut keys = BTreeMap::new();
-        for (kid, path) in files {
-            keys.insert(kid, read(&path)?);
-        }
-        Self::of(keys).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
     }
 
     /// One key, of a seed that is known: for tests.
     pub fn of_seed(seed: [u8; 32]) -> Result<Self, KeyError> {
-        let path = PathBuf::from("seed");
-        let pair = pair_of(&pkcs8(&seed)).ok_or(KeyError::NotAKey(path.clone()))?;
-        Self::of(BTreeMap::from([("seed".to_owned(), pair)])).ok_or(KeyError::NotAKey(path))
+        let times = KeyTimes { activation: Duration::from_mins(10), token_lifetime: Duration::from_hours(1) };
+        let key = Key::ed25519("seed", &pkcs8(&seed)).ok_or(KeyError::NoKey)?;
+        Ok(Self::of(Ring::of(vec![Arc::new(key)], times), None, &Clock::system()))
     }
 
-    fn of(mut keys: BTreeMap<String, (EncodingKey, DecodingKey)>) -> Option<Self> {
-        let (newest, (signing_key, newest_verifying)) = keys.pop_last()?;
-        let mut verifying: BTreeMap<_, _> = keys.into_iter().map(|(kid, (_, key))| (kid, key)).collect();
-        verifying.insert(newest.clone(), newest_verifying);
-        Some(Self { signing_kid: newest, signing_key, verifying })
-    }
-
-    /// The key that signs, and its `kid`.
-    pub fn signing(&self) -> (&str, &EncodingKey) {
-        (&self.signing_kid, &self.signing_key)
-    }
-
-    /// The key of this `kid`, if it is one of ours.
-    pub fn verifying(&self, kid: &str) -> Option<&DecodingKey> {
-        if kid.len() > KID_BYTES_MAX {
-            return None;
-        }
-        self.verifying.get(kid)
-    }
-}
-
-fn key_files(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let kid = path.file_stem().and_then(|stem| stem.to_str()).map(ToOwned::to_owned);
-        if path.extension().is_some_and(|extension| extension == "pem")
-            && let Some(kid) = kid
-        {
-            files.push((kid, path));
+    fn of(ring: Ring, files: Option<KeyFiles>, clock: &Clock) -> Self {
+        Self {
+            ring: RwLock::new(Arc::new(ring)),
+            version: AtomicU64::new(0),
+            files,
+            looking: Mutex::default(),
+            clock: clock.clone(),
         }
     }
-    files.sort();
-    Ok(files)
-}
 
-fn read(path: &Path) -> Result<(EncodingKey, DecodingKey), KeyError> {
-    let text = fs::read(path).map_err(|error| KeyError::Io(path.to_owned(), error))?;
-    let not_a_key = || KeyError::NotAKey(path.to_owned());
-    let pem = pem::parse(&text).map_err(|_| not_a_key())?;
-    pair_of(pem.contents()).ok_or_else(not_a_key)
-}
-
-fn pair_of(pkcs8: &[u8]) -> Option<(EncodingKey, DecodingKey)> {
-    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
-    let public = pair.public_key().as_ref();
-    Some((EncodingKey::from_ed_der(pkcs8), DecodingKey::from_ed_der(public)))
-}
-
-/// `PrivateKeyInfo` of RFC 8410, section 7: a fixed head and the seed.
-fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
-    let mut der = hex_literal(b"302e020100300506032b657004220420");
-    der.extend_from_slice(seed);
-    der
-}
-
-fn hex_literal(digits: &[u8]) -> Vec<u8> {
-    hex::decode(digits).unwrap_or_default()
-}
-
-/// Makes the first key: written whole under another name, then linked to a name that can be taken only once.
-fn make(directory: &Path, clock: &Clock, random: &Random) -> io::Result<()> {
-    let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes())));
-    let unique = hex::encode(random.bytes::<8>());
-    let draft = directory.join(format!(".{unique}.draft"));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
-    // The lock decides which of several replicas makes the first key.
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(".lock"))?;
-    lock.lock()?;
-    if key_files(directory)?.is_empty() {
-        let kid = format!("{}-{unique}", clock.unix_seconds());
-        fs::rename(&draft, directory.join(format!("{kid}.pem")))?;
-        fs::File::open(directory)?.sync_all()?;
-    } else {
-        fs::remove_file(&draft)?;
+    /// The keys of now.
+    pub(super) fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
-    Ok(())
+
+    /// Changes with the keys: what was verified under another version must be verified again. Ask it before the ring.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// How long there is between two looks into the directory: several fit into an activation.
+    pub(super) fn look_interval(&self) -> Duration {
+        (self.ring().times().activation / 4).min(LOOK_INTERVAL_MAX)
+    }
+
+    /// Takes up what has changed in the directory, unless somebody has just looked. Keys that can't be read, or a directory
+    /// in which there are none, change nothing: what was good is better than nothing.
+    pub(super) async fn look(&self) {
+        let Some(files) = &self.files else { return };
+        let mut looking = self.looking.lock().await;
+        if looking.task.is_none() {
+            let (now, pause) = (self.clock.unix_millis(), LOOK_PAUSE.min(self.look_interval()));
+            // A clock that was set back is no reason to wait.
+            if looking.begun.is_some_and(|begun| u128::from(now.wrapping_sub(begun)) < pause.as_millis()) {
+                return;
+            }
+            let (files, known) = (files.clone(), self.ring());
+            looking.begun = Some(now);
+            looking.task = Some(tokio::task::spawn_blocking(move || files.read_new(known.keys())));
+        }
+        let Some(task) = &mut looking.task else { return };
+        // Past the limit it goes on, and the next who looks waits for it, so that a disk that hangs has one of us.
+        let Ok(done) = timeout(LOOK_WITHIN, task).await else { return };
+        looking.task = None;
+        match done {
+            Ok(Ok(keys)) => self.replace(keys),
+            Ok(Err(error)) => tracing::warn!(%error, "signing keys can't be read again"),
+            Err(error) => tracing::error!(%error, "looking for signing keys panicked"),
+        }
+    }
+
+    fn replace(&self, keys: Vec<Arc<Key>>) {
+        let known = self.ring();
+        let ring = Ring::of(keys, known.times());
+        if ring.keys().is_empty() {
+            tracing::warn!("the signing keys are gone; those that were read before stay in use");
+        } else if !ring.keys().iter().map(|key| key.kid()).eq(known.keys().iter().map(|key| key.kid())) {
+            tracing::info!(keys = ?ring.keys(), "the signing keys have changed");
+            *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+            self.version.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What a rotation has done.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The new key.
+    pub kid: String,
+    /// Those that are gone, as no token of theirs was good any more.
+    pub removed: Vec<String>,
+    /// The keys as they are now.
+    pub ring: Ring,
+}
+
+/// Makes a new key, and removes those of which no token is good any more.
+pub fn rotate(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Rotated, KeyError> {
+    let files = KeyFiles::at(directory(source)?);
+    let lock = files.lock()?;
+    let kid = files.make(&lock, clock, random)?;
+    let ring = Ring::of(files.read_all()?, times);
+    let mut removed = Vec::new();
+    for (key, state) in ring.states(clock.unix_seconds()) {
+        if state == KeyState::Over {
+            files.remove(&lock, key.kid())?;
+            removed.push(key.kid().to_owned());
+        }
+    }
+    Ok(Rotated { kid, removed, ring: Ring::of(files.read_all()?, times) })
+}
+
+/// The keys as they are.
+pub fn list(source: &KeySource, times: KeyTimes) -> Result<Ring, KeyError> {
+    Ok(Ring::of(KeyFiles::at(directory(source)?).read_all()?, times))
+}
+
+fn directory(source: &KeySource) -> Result<&Path, KeyError> {
+    match source {
+        KeySource::Directory(directory) => Ok(directory),
+        KeySource::Secret(_) => Err(KeyError::NoDirectory),
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn many_who_start_at_once_share_the_first_key() {
-        let directory = std::env::temp_dir().join(format!("keys-{}", hex::encode(Random::system().bytes::<8>())));
-        fs::create_dir(&directory).unwrap();
-        let kids: Vec<String> = std::thread::scope(|scope| {
-            let openers: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let ring = KeyRing::open(&directory, &Clock::system(), &Random::system()).unwrap();
-                        ring.signing().0.to_owned()
-                    })
-                })
-                .collect();
-            openers.into_iter().map(|opener| opener.join().unwrap()).collect()
-        });
-        assert!(kids.iter().all(|kid| *kid == kids[0]), "{kids:?}");
-        assert_eq!(key_files(&directory).unwrap().len(), 1);
-        fs::remove_dir_all(&directory).unwrap();
+    /// A directory that goes with its test.
+    pub(in crate::tokens) struct Directory(PathBuf);
+
+    impl Directory {
+        pub(in crate::tokens) fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("keys-{}", hex::encode(Random::system().bytes::<8>())));
+            std::fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        pub(in crate::tokens) fn path(&self) -> &Path {
+            &self.0
+        }
+
+        pub(in crate::tokens) fn source(&self) -> KeySource {
+            KeySource::Directory(self.0.clone())
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 
     #[test]
-    fn a_file_that_holds_no_key_is_named() {
-        let directory = std::env::temp_dir().join(format!("keys-{}", hex::encode(Random::system().bytes::<8>())));
-        fs::create_dir(&directory).unwrap();
-        fs::write(directory.join("1-x.pem"), "no key").unwrap();
-        let error = KeyRing::open(&directory, &Clock::system(), &Random::system()).unwrap_err();
-        assert!(error.to_string().ends_with("1-x.pem holds no Ed25519 private key in PKCS#8 PEM"), "{error}");
-        fs::remove_dir_all(&directory).unwrap();
+    fn a_rotation_removes_the_keys_of_which_no_token_is_good() {
+        let times = KeyTimes { activation: Duration::from_secs(100), token_lifetime: Duration::from_secs(1000) };
+        let (directory, clock, random) = (Directory::new(), Clock::manual(1_000_000_000), Random::system());
+        let rotate = || rotate(&directory.source(), times, &clock, &random).unwrap();
+        let first = rotate();
+        assert_eq!(first.ring.signing(clock.unix_seconds()).unwrap().kid(), first.kid);
+        clock.advance(Duration::from_secs(5000));
+        let second = rotate();
+        assert_eq!((second.removed.len(), second.ring.keys().len()), (0, 2));
+        clock.advance(Duration::from_secs(1199));
+        assert_eq!(rotate().removed.len(), 0);
+        clock.advance(Duration::from_secs(1));
+        let last = rotate();
+        assert_eq!((last.removed, last.ring.keys().len()), (vec![first.kid], 3));
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_or_refused_and_is_not_rotated() {
+        let times = KeyTimes { activation: Duration::ZERO, token_lifetime: Duration::ZERO };
+        let (directory, clock, random) = (Directory::new(), Clock::system(), Random::system());
+        let path = directory.path().join("secret");
+        let source = KeySource::Secret(path.clone());
+        for (secret, is_enough) in [("x".repeat(31), false), ("x".repeat(32), true)] {
+            std::fs::write(&path, secret).unwrap();
+            assert_eq!(KeyRing::open(&source, times, &clock, &random).is_ok(), is_enough);
+        }
+        assert!(matches!(rotate(&source, times, &clock, &random), Err(KeyError::NoDirectory)));
     }
 }

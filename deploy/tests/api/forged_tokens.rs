@@ -90,12 +90,29 @@ async fn the_algorithm_is_the_keys_and_never_the_tokens() {
         refused(&person, &unsigned(&header, &good, b"")).await;
         refused(&person, &unsigned(&header, &good, &[0; 64])).await;
     }
-    let public = jsonwebtoken::encode(
-        &Header { kid: Some(kid.clone()), ..Header::new(Algorithm::HS256) },
-        &good,
-        &EncodingKey::from_secret(kid.as_bytes()),
-    );
-    refused(&person, &public.unwrap()).await;
+    let jwks = person.api.get("/.well-known/jwks.json").await.expect_status(200).json();
+    let published = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid.as_str()).unwrap().clone();
+    let x = published["x"].as_str().unwrap();
+    let bytes = URL_SAFE_NO_PAD.decode(x).unwrap();
+    let spki = [hex::decode("302a300506032b6570032100").unwrap(), bytes.clone()].concat();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&spki);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n");
+    let public = [
+        bytes,
+        spki,
+        x.into(),
+        pem.trim().into(),
+        pem.clone().into(),
+        published.to_string().into(),
+        kid.clone().into(),
+    ];
+    for secret in public {
+        for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+            let header = Header { kid: Some(kid.clone()), ..Header::new(algorithm) };
+            let token = jsonwebtoken::encode(&header, &good, &EncodingKey::from_secret(&secret)).unwrap();
+            refused(&person, &token).await;
+        }
+    }
 }
 
 #[tokio::test]

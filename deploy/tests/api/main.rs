@@ -20,6 +20,7 @@ mod crashes;
 mod everywhere;
 mod forged_tokens;
 mod front;
+mod keys;
 mod login;
 mod logs;
 mod me;

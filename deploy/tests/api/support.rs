@@ -4,12 +4,14 @@ mod answer;
 mod api;
 mod person;
 mod photos;
+mod replica;
 mod stores;
 
 pub use answer::Answer;
 pub use api::{Api, Form, send};
 pub use person::{PASSWORD, Person, claims};
 pub use photos::{drawn, jpeg, photographs};
+pub use replica::{Replica, Scratch, auth_api_command};
 pub use stores::{keys_directory, postgres, redis};
 
 use std::path::PathBuf;
