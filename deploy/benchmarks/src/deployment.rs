@@ -7,7 +7,7 @@ use std::time::Duration;
 use auth_api::config::Config;
 use auth_api::store::redis_link::Redis;
 use auth_api::store::sessions::{self, NewSession};
-use auth_api::tokens::{KeyRing, TokenConfig, TokenPair, Tokens, refresh_digest};
+use auth_api::tokens::{TokenConfig, TokenPair, Tokens, refresh_digest};
 use deploy::{Interrupt, Options, Part, Stack};
 use shared::clock::Clock;
 use shared::random::Random;
@@ -39,8 +39,7 @@ impl Deployment {
         let stack = Stack::start(Options { interrupt, progress, ..Options::new(data)? })?;
         let config = Arc::new(config(&stack, data)?);
         let lasting = TokenConfig { access_lifetime: ACCESS_LIFETIME, ..config.tokens.clone() };
-        let keys = KeyRing::open(&config.token_keys_dir, &Clock::system(), &Random::system())?;
-        let tokens = Tokens::new(keys, lasting, Clock::system());
+        let tokens = Tokens::open(lasting, Clock::system(), &Random::system())?;
         let deployment = Self { stack: Some(stack), size, config, tokens };
         runtime.block_on(async {
             population::keep_users(&deployment.config, size).await?;
