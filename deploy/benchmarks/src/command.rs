@@ -77,7 +77,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
         }
     }
     let is_asked = |row: &Row| asked.is_empty() || asked.iter().any(|name| row.name.starts_with(name.as_str()));
-    Ok(Arguments::Measure(pace, rows::ALL.into_iter().filter(is_asked).collect()))
+    Ok(Arguments::Measure(pace, rows::ALL.iter().copied().filter(is_asked).collect()))
 }
 
 /// Measures and prints; true where all is met.
