@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use redis::IntoConnectionInfo as _;
 use shared::http::serve::ServeConfig;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
@@ -15,6 +14,8 @@ use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
 use crate::store::PostgresConfig;
 use crate::store::redis_link::RedisConfig;
+use crate::store::redis_link::address::{self, RedisAddress};
+use crate::store::redis_link::tls::Tls;
 use crate::tokens::{KeySource, TokenConfig};
 
 /// The settings of auth-api.
@@ -204,19 +205,35 @@ fn postgres(settings: &mut Settings, timeout: Duration) -> Result<PostgresConfig
 }
 
 fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisConfig, SettingError> {
-    let url = settings.text("REDIS_URL", "redis://127.0.0.1:6379/0", "where sessions are");
+    let address: RedisAddress = settings.confidential(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379/0",
+        address::FORMS,
+        "where sessions are: redis://HOST:PORT/DATABASE, redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE (those are the \
+         Sentinels), or redis-cluster://HOST:PORT,HOST:PORT (some of the nodes); rediss://, rediss-sentinel:// and \
+         rediss-cluster:// speak TLS; USER@ before the hosts where Redis has users",
+    )?;
     let file = settings.optional_path("REDIS_PASSWORD_FILE", "the file that holds Redis's password");
-    let server = url.as_str().into_connection_info().map_err(|_| {
-        SettingError::new("REDIS_URL", "not of that form (its value is not shown)", "redis://HOST:PORT/DATABASE")
-    })?;
-    let server = match password("REDIS_PASSWORD_FILE", file.as_deref())? {
-        Some(password) => {
-            let with_password = server.redis_settings().clone().set_password(password);
-            server.set_redis_settings(with_password)
-        }
-        None => server,
-    };
-    Ok(RedisConfig { server, timeout })
+    let password = password("REDIS_PASSWORD_FILE", file.as_deref())?.or_else(|| address.password.clone());
+    let file = settings.optional_path(
+        "REDIS_SENTINEL_PASSWORD_FILE",
+        "the file that holds the Sentinels' own password, if they have one",
+    );
+    let sentinel_password = self::password("REDIS_SENTINEL_PASSWORD_FILE", file.as_deref())?;
+    let authorities = settings.optional_path(
+        "REDIS_CA_FILE",
+        "with TLS, whose certificates are believed: certificate authorities in PEM; none: those that the system trusts",
+    );
+    let tls = if address.tls { Some(redis_tls(authorities.as_deref())?) } else { None };
+    Ok(RedisConfig { address, password, sentinel_password, tls, timeout })
+}
+
+fn redis_tls(authorities: Option<&Path>) -> Result<Tls, SettingError> {
+    Tls::trusting(authorities).map_err(|error| {
+        let was = authorities.map_or("empty".to_owned(), |path| path.display().to_string());
+        let may_be = "the path of a PEM file with certificate authorities, or empty where the system has some";
+        SettingError::new("REDIS_CA_FILE", format!("{was} ({error})"), may_be)
+    })
 }
 
 fn media(settings: &mut Settings) -> Result<MediaConfig, SettingError> {

@@ -1,73 +1,108 @@
-//! The link to Redis: one connection that all requests share, pipelined, and that comes back by itself.
+//! The link to Redis, however it is run: one connection to each server that all requests share, pipelined.
 //!
-//! Redis tells us what has changed of what we have read ([client-side caching]); see [`Redis::read_tracked`].
+//! | module | what it is |
+//! | --- | --- |
+//! | [`address`] | `REDIS_URL`: one server, a master watched by Sentinels, or a Cluster |
+//! | [`tls`] | whose certificates are believed |
+//! | `connection` | one connection: greeting, login, and whether it still serves |
+//! | `link` | keeps a connection to one server: one attempt to connect at a time, with growing pauses |
+//! | `sentinel` | which server is the master |
+//! | `cluster`, `topology`, `slots` | which server has which keys |
+//! | `push` | what Redis tells of what has changed |
 //!
-//! [client-side caching]: https://redis.io/docs/latest/develop/reference/client-side-caching/
+//! Every answer has a time limit. While there is no connection, requests are told at once. A connection is asked every
+//! second whether it still serves, so that a silent one is given up and made anew; then anything may have changed.
 
+pub mod address;
+mod cluster;
+mod connection;
+mod link;
+mod push;
+mod sentinel;
+mod slots;
+pub mod tls;
+mod topology;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, FromRedisValue, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisFuture, Value};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisFuture, Value};
 
 use super::StoreError;
+use address::{Arrangement, RedisAddress};
+use cluster::Cluster;
+use connection::Dialer;
+use link::{Link, Target};
+pub use push::Change;
+use sentinel::Sentinels;
+use slots::{Place, slot_of};
+use tls::Tls;
 
-/// Where Redis is.
+/// Where Redis is, and how to get in.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// Address, database and password.
-    pub server: redis::ConnectionInfo,
+    /// Which servers, and the user.
+    pub address: RedisAddress,
+    /// Redis's password.
+    pub password: Option<String>,
+    /// That of the Sentinels.
+    pub sentinel_password: Option<String>,
+    /// Whether TLS is spoken, and who is believed.
+    pub tls: Option<Tls>,
     /// How long an answer may take.
     pub timeout: Duration,
 }
 
-/// The longest pause between two attempts to connect.
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// What may be otherwise than it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The value of one key.
-    Of(Vec<u8>),
-    /// Any: the database was flushed, or the connection that would have told us is gone.
-    Any,
-}
-
 /// The link. Cheap to clone.
 #[derive(Clone)]
-pub struct Redis {
-    connection: ConnectionManager,
+pub struct Redis(Arc<Servers>);
+
+enum Servers {
+    One(Link),
+    Cluster(Cluster),
 }
 
 impl Redis {
-    /// A link that connects when first asked. `changed` is called, from the link's own task, for each change of what
-    /// [`Redis::read_tracked`] read; it must not block.
+    /// A link that starts to connect; Redis need not be there. `changed` is called, from the link's own tasks, for each
+    /// change of what [`Redis::read_tracked`] read; it must not block.
     pub fn connect(config: &RedisConfig, changed: impl Fn(Change) + Send + Sync + 'static) -> Result<Self, StoreError> {
-        let settings = config.server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = redis::Client::open(config.server.clone().set_redis_settings(settings))?;
-        let manager = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(config.timeout))
-            .set_connection_timeout(Some(config.timeout))
-            .set_number_of_retries(0)
-            .set_max_delay(RECONNECT_PAUSE_MAX)
-            .set_push_sender(move |push: PushInfo| {
-                tell(push, &changed);
-                Ok::<_, redis::aio::SendError>(())
-            });
-        Ok(Self { connection: ConnectionManager::new_lazy_with_config(client, manager)? })
+        let (dialer, changed) = (config.dialer(), Arc::new(changed));
+        let servers = match config.address.arrangement.clone() {
+            Arrangement::Single(server) => Servers::One(Link::start(Target::Server(server), dialer, changed)),
+            Arrangement::Sentinel { sentinels, master } => {
+                let sentinels = Sentinels::new(sentinels, master, config.sentinel_dialer());
+                Servers::One(Link::start(Target::Master(sentinels), dialer, changed))
+            }
+            Arrangement::Cluster { nodes } => Servers::Cluster(Cluster::start(nodes, dialer, changed)),
+        };
+        Ok(Self(Arc::new(servers)))
     }
 
     /// Runs `reads`, all of keys in the slot of `key`, and has Redis tell of each change of what they read from then on.
-    ///
-    /// Tracking is asked for with each read, which costs Redis less than a microsecond: whatever connection it takes, and
-    /// however new that is, it is a tracking one.
-    pub async fn read_tracked<T: FromRedisValue>(&self, _key: &str, reads: &Pipeline) -> Result<T, StoreError> {
-        let mut tracked = redis::pipe();
-        tracked.cmd("CLIENT").arg("TRACKING").arg("ON").ignore();
-        for read in reads.cmd_iter() {
-            tracked.add_command(read.clone());
-        }
-        Ok(tracked.query_async(&mut self.connection.clone()).await?)
+    pub async fn read_tracked<T: FromRedisValue>(&self, key: &str, reads: &Pipeline) -> Result<T, StoreError> {
+        debug_assert_eq!(Place::of_first(reads), Place::Slot(slot_of(key.as_bytes())), "{key}");
+        // Every connection tracks what is read over it, and a pipeline goes where its keys are.
+        Ok(reads.query_async(&mut self.clone()).await?)
     }
+}
+
+impl RedisConfig {
+    fn dialer(&self) -> Dialer {
+        let login = login(self.address.user.as_deref(), self.password.as_deref()).set_db(self.address.database);
+        Dialer { tls: self.tls.clone(), login, timeout: self.timeout }
+    }
+
+    fn sentinel_dialer(&self) -> Dialer {
+        let login = login(None, self.sentinel_password.as_deref());
+        Dialer { tls: self.tls.clone(), login, timeout: self.timeout }
+    }
+}
+
+fn login(user: Option<&str>, password: Option<&str>) -> RedisConnectionInfo {
+    let login = RedisConnectionInfo::default();
+    let login = user.into_iter().fold(login, RedisConnectionInfo::set_username);
+    password.into_iter().fold(login, RedisConnectionInfo::set_password)
 }
 
 impl std::fmt::Debug for Redis {
@@ -78,7 +113,12 @@ impl std::fmt::Debug for Redis {
 
 impl ConnectionLike for Redis {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        self.connection.req_packed_command(cmd)
+        Box::pin(async move {
+            match &*self.0 {
+                Servers::One(link) => link.connection().await?.send_packed_command(cmd).await,
+                Servers::Cluster(cluster) => cluster.run(cmd).await,
+            }
+        })
     }
 
     fn req_packed_commands<'a>(
@@ -87,27 +127,16 @@ impl ConnectionLike for Redis {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        self.connection.req_packed_commands(cmd, offset, count)
+        Box::pin(async move {
+            match &*self.0 {
+                Servers::One(link) => link.connection().await?.send_packed_commands(cmd, offset, count).await,
+                Servers::Cluster(cluster) => cluster.run_all(cmd, offset, count).await,
+            }
+        })
     }
 
     fn get_db(&self) -> i64 {
-        self.connection.get_db()
-    }
-}
-
-fn tell(push: PushInfo, changed: &impl Fn(Change)) {
-    match push.kind {
-        PushKind::Disconnection => changed(Change::Any),
-        PushKind::Invalidate => match push.data.into_iter().next() {
-            Some(Value::Array(keys)) => {
-                for key in keys {
-                    let key: Result<Vec<u8>, RedisError> = redis::from_redis_value(key).map_err(Into::into);
-                    changed(key.map_or(Change::Any, Change::Of));
-                }
-            }
-            // FLUSHALL and FLUSHDB name no key.
-            _ => changed(Change::Any),
-        },
-        _ => (),
+        // Nobody asks: every connection selects the database of the configuration when it is made.
+        0
     }
 }

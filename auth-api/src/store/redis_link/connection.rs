@@ -1,0 +1,137 @@
+//! One connection to one server, from its greeting to its end.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
+};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::address::Server;
+use super::tls::Tls;
+
+/// How often a connection is asked whether it is still there. A partition says nothing by itself.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long that answer may take, if commands may not take less. What is asked for in between waits no longer either: a
+/// connection that is given up fails all that waits on it.
+const CHECK_WITHIN: Duration = Duration::from_secs(1);
+
+/// Commands that wait for the connection's own task. (The crate's own 50 have many senders sleep and wake.)
+const QUEUE_MAX: usize = 1024;
+
+/// How to connect.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    /// Whether TLS is spoken, and who is believed.
+    pub(super) tls: Option<Tls>,
+    /// User, password and database.
+    pub(super) login: RedisConnectionInfo,
+    /// How long connecting may take, and each answer after it.
+    pub(super) timeout: Duration,
+}
+
+/// A connection. Dropped, it is closed, and all that waits on it fails at once.
+pub(super) struct Connection {
+    requests: MultiplexedConnection,
+    driver: JoinHandle<()>,
+    check_within: Duration,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Dialer {
+    /// Connects and logs in. `pushed` gets what the server says unasked; it must not block.
+    pub(super) async fn dial(
+        &self,
+        server: &Server,
+        pushed: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> RedisResult<Connection> {
+        let connecting = async {
+            let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
+            stream.set_nodelay(true)?;
+            match &self.tls {
+                Some(tls) => self.greet(tls.wrap(&server.host, stream).await?, pushed).await,
+                None => self.greet(stream, pushed).await,
+            }
+        };
+        timeout(self.timeout, connecting).await.unwrap_or_else(|_| Err(failed("it does not answer")))
+    }
+
+    async fn greet(
+        &self,
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        pushed: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> RedisResult<Connection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(self.timeout))
+            .set_pipeline_buffer_size(QUEUE_MAX)
+            .set_push_sender(move |push| {
+                pushed(push);
+                Ok::<_, redis::aio::SendError>(())
+            });
+        let login = self.login.clone().set_protocol(ProtocolVersion::RESP3);
+        let (requests, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
+        Ok(Connection { requests, driver: tokio::spawn(driver), check_within: self.timeout.min(CHECK_WITHIN) })
+    }
+}
+
+impl Connection {
+    /// Where commands go.
+    pub(super) fn requests(&self) -> MultiplexedConnection {
+        self.requests.clone()
+    }
+
+    /// Makes it one that writes may go to, and that tells what has changed of what was read over it.
+    pub(super) async fn track(&self) -> RedisResult<()> {
+        is_master(self.requests()).await?;
+        redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut self.requests()).await
+    }
+
+    /// Returns when it is lost, and why: closed, silent, or to a server that is the master no more.
+    pub(super) async fn until_lost(&mut self) -> RedisError {
+        let requests = self.requests();
+        tokio::select! {
+            _ = &mut self.driver => failed("it has closed the connection"),
+            error = until_a_check_fails(requests, self.check_within) => error,
+        }
+    }
+}
+
+async fn until_a_check_fails(requests: MultiplexedConnection, within: Duration) -> RedisError {
+    loop {
+        sleep(CHECK_EVERY).await;
+        let check = timeout(within, is_master(requests.clone())).await;
+        if let Err(error) = check.unwrap_or_else(|_| Err(failed("it does not answer"))) {
+            return error;
+        }
+    }
+}
+
+/// Whether the server answers, and as a master: one that Sentinel or a Cluster has made a replica refuses writes, and what
+/// is read there may be old.
+async fn is_master(mut requests: MultiplexedConnection) -> RedisResult<()> {
+    match redis::cmd("ROLE").query_async::<Vec<Value>>(&mut requests).await {
+        Ok(role) if role.first().is_some_and(is_replica) => Err(failed("it is a replica")),
+        Err(error) if error.kind() == ErrorKind::Io => Err(error),
+        // It answers: that we may not ask for its role is not its end.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn is_replica(role: &Value) -> bool {
+    matches!(role, Value::BulkString(name) if name == b"slave")
+        || matches!(role, Value::SimpleString(name) if name == "slave")
+}
+
+/// An error of the link itself; all of them are "away", none is the command's fault.
+pub(super) fn failed(why: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::Io, why))
+}

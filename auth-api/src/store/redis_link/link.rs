@@ -1,0 +1,150 @@
+//! A link to one server: a connection that all requests share, and that one task makes anew when it is lost.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::address::Server;
+use super::connection::{Connection, Dialer, failed};
+use super::push::{Change, Changed, tell};
+use super::sentinel::Sentinels;
+
+/// The pauses between attempts to connect: the first, and twice the one before up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_millis(800);
+
+/// How long a request waits for the first attempt to connect, at the start and after a loss. Past it, and from a failed
+/// attempt on, requests are told at once.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Cheap to clone. When the last one is dropped, the connection is closed.
+#[derive(Clone)]
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+}
+
+enum State {
+    Connecting,
+    Up(MultiplexedConnection),
+    Down,
+}
+
+/// Which server it is.
+pub(super) enum Target {
+    /// Always this one.
+    Server(Server),
+    /// Whom the Sentinels say.
+    Master(Sentinels),
+}
+
+impl Link {
+    /// Starts to connect.
+    pub(super) fn start(target: Target, dialer: Dialer, changed: Changed) -> Self {
+        let (sender, state) = watch::channel(State::Connecting);
+        tokio::spawn(Keeper { target, dialer, changed, state: sender }.keep());
+        Self { state }
+    }
+
+    /// The connection; an error at once while there is none.
+    pub(super) async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        if let Some(known) = self.now() {
+            return known;
+        }
+        let mut state = self.state.clone();
+        // That the keeper is gone shows in the state too.
+        let _ = timeout(PATIENCE, state.wait_for(|state| !matches!(state, State::Connecting))).await;
+        self.now().unwrap_or_else(|| Err(away()))
+    }
+
+    /// The connection, if that is known.
+    pub(super) fn now(&self) -> Option<RedisResult<MultiplexedConnection>> {
+        match &*self.state.borrow() {
+            State::Up(connection) => Some(Ok(connection.clone())),
+            State::Down => Some(Err(away())),
+            State::Connecting => None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up(_))
+    }
+}
+
+pub(super) fn away() -> RedisError {
+    failed("there is no connection at present")
+}
+
+/// The task behind a link.
+struct Keeper {
+    target: Target,
+    dialer: Dialer,
+    changed: Changed,
+    state: watch::Sender<State>,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let state = self.state.clone();
+        tokio::select! {
+            () = state.closed() => (),
+            never = self.connect_for_ever() => match never {},
+        }
+    }
+
+    async fn connect_for_ever(&mut self) -> Infallible {
+        let mut pause = Duration::ZERO;
+        loop {
+            let since = Instant::now();
+            match self.connect().await {
+                Ok((server, connection)) => {
+                    tracing::info!(%server, "connected to Redis");
+                    self.serve(&server, connection).await;
+                    if since.elapsed() > PAUSE_MAX {
+                        pause = Duration::ZERO;
+                        continue;
+                    }
+                    // One that lets us in and hangs up at once is treated as one that does not let us in.
+                }
+                // Said once, not at each attempt.
+                Err(error) if pause.is_zero() => tracing::warn!(%error, "no connection to Redis; going on to try"),
+                Err(error) => tracing::debug!(%error, "still no connection to Redis"),
+            }
+            self.state.send_replace(State::Down);
+            pause = (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+            sleep(pause).await;
+        }
+    }
+
+    async fn connect(&mut self) -> RedisResult<(Server, Connection)> {
+        let server = match &mut self.target {
+            Target::Server(server) => server.clone(),
+            Target::Master(sentinels) => sentinels.master().await?,
+        };
+        let changed = Arc::clone(&self.changed);
+        let connection = self.dialer.dial(&server, move |push| tell(push, &changed)).await?;
+        connection.track().await?;
+        Ok((server, connection))
+    }
+
+    /// Lends the connection out until it is lost.
+    async fn serve(&mut self, server: &Server, mut connection: Connection) {
+        self.state.send_replace(State::Up(connection.requests()));
+        let error = match &mut self.target {
+            Target::Server(_) => connection.until_lost().await,
+            Target::Master(sentinels) => tokio::select! {
+                error = connection.until_lost() => error,
+                () = sentinels.until_they_name_another_than(server) => failed("the Sentinels name another master"),
+            },
+        };
+        tracing::warn!(%server, %error, "lost the connection to Redis");
+        // In this order: nothing that is read after the change is told of was read over this connection.
+        self.state.send_replace(State::Connecting);
+        drop(connection);
+        (self.changed)(Change::Any);
+    }
+}
