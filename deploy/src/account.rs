@@ -53,6 +53,11 @@ impl Account {
         Ok(Self { switch: Some(Switch { uid, gid, capability: None }) })
     }
 
+    /// Whoever we are.
+    pub(crate) fn own_one() -> Self {
+        Self { switch: None }
+    }
+
     /// Makes sure that the children can write in `directory` and run `programs`. Where the way there is closed to the
     /// account and we are root, they get the least capability that opens it.
     pub(crate) fn reach(&mut self, directory: &Path, programs: &[&Path]) -> Result<(), Error> {

@@ -16,6 +16,7 @@
 //! | [`stack`] | starts, stops and watches the parts, in order |
 //! | [`part`], [`child`], [`spawner`] | a part of the stack, its running process, and how no process outlives us |
 //! | [`postgres`], [`redis`], [`services`], [`nginx`] | what each part is started with, and when it is ready |
+//! | [`redis_server`] | a Redis beside a stack's own: a node of a Cluster, a Sentinel, one with TLS |
 //! | [`account`], [`data_dir`], [`secrets`], [`ports`], [`logs`] | who runs it, where its state is, what it listens on |
 //! | [`env`] | `DIR/env`: where a ready stack is |
 //! | [`up`] | the command `deploy/up` |
@@ -38,6 +39,7 @@ mod ports;
 mod postgres;
 mod programs;
 mod redis;
+mod redis_server;
 mod secrets;
 mod services;
 mod spawner;
@@ -50,5 +52,6 @@ pub use interrupt::Interrupt;
 pub use nginx::Front;
 pub use options::Options;
 pub use part::Part;
+pub use redis_server::RedisServer;
 pub use rustix::process::Signal;
 pub use stack::Stack;

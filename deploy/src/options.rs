@@ -45,11 +45,7 @@ impl Options {
 
     /// A stack for one test: any free port, state of its own that goes with it.
     pub fn scratch() -> Result<Self, Error> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let all = project().join(SCRATCH);
-        remove_abandoned(&all);
-        let data = all.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-        Ok(Self { scratch: true, ..Self::new(data)? })
+        Ok(Self { scratch: true, ..Self::new(scratch_directory())? })
     }
 
     /// Sets a setting of the services.
@@ -58,6 +54,14 @@ impl Options {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
+}
+
+/// A path that is nobody's yet, for state that goes with this process.
+pub(crate) fn scratch_directory() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let all = project().join(SCRATCH);
+    remove_abandoned(&all);
+    all.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// The checkout.

@@ -46,6 +46,18 @@ fn a_setting_that_may_hold_a_password_is_not_repeated() {
 }
 
 #[test]
+fn a_redis_that_cannot_be_addressed_is_one_line_that_says_what_may_be() {
+    for url in ["redis-sentinel://a", "redis://a,b", "redis-cluster://a/1", "http://a"] {
+        ends(&run("auth-api", &["serve"], &[("REDIS_URL", url)]), 2, &["REDIS_URL", "redis-cluster://HOST:PORT"]);
+    }
+    let no_authority = std::env::current_exe().unwrap();
+    for file in ["/nowhere/ca.pem", no_authority.to_str().unwrap()] {
+        let settings = [("REDIS_URL", "rediss://a"), ("REDIS_CA_FILE", file)];
+        ends(&run("auth-api", &["serve"], &settings), 2, &["REDIS_CA_FILE", file, "PEM"]);
+    }
+}
+
+#[test]
 fn a_secret_that_is_missing_is_one_line() {
     for service in ["auth-api", "media-server"] {
         ends(

@@ -26,6 +26,7 @@ mod logs;
 mod me;
 mod outages;
 mod pictures;
+mod redis_topologies;
 mod refresh;
 mod register;
 mod support;

@@ -8,51 +8,13 @@ use serde_json::json;
 
 use tokio::time::Instant;
 
-use crate::support::{Answer, Api, Form, PASSWORD, Person, drawn, jpeg, send, unique};
-
-/// An answer must come within this, the configured deadline and some air for a busy machine.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-
-/// All must be in order again within this.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+use crate::support::{
+    Answer, Api, Form, PASSWORD, Person, drawn, is_back, is_in_order, is_unavailable, jpeg, send, unique,
+    within_deadline,
+};
 
 fn start() -> Stack {
     Stack::start(Options::scratch().unwrap()).unwrap()
-}
-
-async fn within_deadline<T>(what: &str, answer: impl Future<Output = T>) -> T {
-    tokio::time::timeout(ANSWER_WITHIN, answer)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: no answer in {ANSWER_WITHIN:?}"))
-}
-
-#[track_caller]
-fn is_unavailable(what: &str, answer: &Answer) {
-    assert_eq!(answer.status, 503, "{what}: {}", answer.text());
-    assert!(answer.json()["detail"].is_string(), "{what}");
-    assert!(
-        answer.header("retry-after").parse::<u64>().is_ok(),
-        "{what}: Retry-After {:?}",
-        answer.header("retry-after")
-    );
-}
-
-/// Asks until it succeeds.
-async fn is_back(what: &str, mut ask: impl AsyncFnMut() -> u16) {
-    let since = Instant::now();
-    loop {
-        let status = ask().await;
-        if status == 200 {
-            return;
-        }
-        assert!(since.elapsed() < BACK_WITHIN, "{what}: still {status} after {BACK_WITHIN:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn is_in_order(person: &Person) {
-    is_back("me", async || person.me().await.status).await;
-    is_back("login", async || Person::login(&person.api, &person.email, PASSWORD).await.status).await;
 }
 
 async fn register(api: &Api) -> Answer {

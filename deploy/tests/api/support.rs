@@ -2,15 +2,21 @@
 
 mod answer;
 mod api;
+mod faults;
 mod person;
 mod photos;
+mod proxy;
+mod redis_nodes;
 mod replica;
 mod stores;
 
 pub use answer::Answer;
 pub use api::{Api, Form, send};
+pub use faults::{is_back, is_in_order, is_unavailable, until, within_deadline};
 pub use person::{PASSWORD, Person, claims};
 pub use photos::{drawn, jpeg, photographs};
+pub use proxy::Proxy;
+pub use redis_nodes::RedisNode;
 pub use replica::{Replica, Scratch, auth_api_command};
 pub use stores::{keys_directory, postgres, redis};
 

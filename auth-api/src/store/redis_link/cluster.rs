@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{join_all, select_ok};
+use futures_util::future::{join_all, select_ok, try_join_all};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, ServerError, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
@@ -59,33 +59,51 @@ impl Cluster {
             return self.run_everywhere(cmd).await;
         }
         let answer = self.connection(place).await?.send_packed_command(cmd).await?;
-        let Some(redirection) = redirection(&answer) else { return Ok(answer) };
-        let mut connection = self.follow(&redirection).await?;
-        if redirection.is_for_once {
-            let asking = redis::pipe().cmd("ASKING").add_command(cmd.clone()).to_owned();
-            return connection.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(away);
-        }
-        connection.send_packed_command(cmd).await
+        self.settle(answer, cmd).await
     }
 
     /// Runs a pipeline, or a transaction, whose keys are all in one slot.
     pub(super) async fn run_all(&self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
         let mut connection = self.connection(Place::of_first(pipeline)).await?;
         let answers = connection.send_packed_commands(pipeline, offset, count).await;
-        let Some(redirection) = answers.as_ref().map_or_else(
-            |error| error.clone().into_server_errors()?.iter().find_map(|(_, error)| Redirection::of(error)),
-            |answers| answers.iter().find_map(redirection),
-        ) else {
-            return answers;
-        };
-        let mut connection = self.follow(&redirection).await?;
-        if redirection.is_for_once { answers } else { connection.send_packed_commands(pipeline, offset, count).await }
+        match answers {
+            Ok(answers) if pipeline.is_transaction() => Ok(answers),
+            // Each by itself: while a slot is on its way, some of its keys are here and some there.
+            Ok(answers) => {
+                let settled = answers.into_iter().zip(pipeline.cmd_iter());
+                try_join_all(settled.map(async |(answer, cmd)| self.settle(answer, cmd).await)).await
+            }
+            Err(error) => {
+                let refusals = error.clone().into_server_errors().unwrap_or_default();
+                let Some(redirection) = refusals.iter().find_map(|(_, refusal)| Redirection::of(refusal)) else {
+                    return Err(error);
+                };
+                let mut connection = self.follow(&redirection).await?;
+                // A transaction would have to be on one side of a slot that is on its way: nobody knows that it is.
+                if redirection.is_for_once {
+                    return Err(error);
+                }
+                connection.send_packed_commands(pipeline, offset, count).await
+            }
+        }
     }
 
-    /// Where `reads` of the slot of `key` go.
+    /// The answer, or that of the node that `answer` says to ask.
+    async fn settle(&self, answer: Value, cmd: &Cmd) -> RedisResult<Value> {
+        let Value::ServerError(refusal) = &answer else { return Ok(answer) };
+        let Some(redirection) = Redirection::of(refusal) else { return Ok(answer) };
+        let mut connection = self.follow(&redirection).await?;
+        if !redirection.is_for_once {
+            return connection.send_packed_command(cmd).await;
+        }
+        let asking = redis::pipe().cmd("ASKING").add_command(cmd.clone()).to_owned();
+        connection.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(away)
+    }
+
+    /// A connection to where a command is to be run.
     async fn connection(&self, place: Place) -> RedisResult<MultiplexedConnection> {
         // The way of all requests but those at the start.
-        if let Some(Some(known)) = self.link(place, |link| link.now()) {
+        if let Some(Some(known)) = self.link(place, Link::now) {
             return known;
         }
         let mut nodes = self.nodes.clone();
@@ -130,10 +148,6 @@ struct Redirection {
     to: Server,
     /// The slot is on its way: its other keys may be here still.
     is_for_once: bool,
-}
-
-fn redirection(answer: &Value) -> Option<Redirection> {
-    if let Value::ServerError(error) = answer { Redirection::of(error) } else { None }
 }
 
 impl Redirection {
@@ -182,8 +196,8 @@ impl Learner {
     async fn ask(&self) -> RedisResult<View> {
         let nodes = self.nodes.borrow().clone();
         let up = nodes.links.iter().filter_map(|(server, link)| Some((server, link.now()?.ok()?)));
-        let views = join_all(up.take(ASKED_MAX).map(|(server, node)| View::of(server, node))).await;
-        if let Some(newest) = views.into_iter().flatten().max_by_key(|view| view.epoch) {
+        let views = up.take(ASKED_MAX).map(|(server, node)| timeout(PATIENCE, View::of(server, node)));
+        if let Some(newest) = join_all(views).await.into_iter().flatten().flatten().max_by_key(|view| view.epoch) {
             return Ok(newest);
         }
         let seeds = self.seeds.iter().map(|seed| {

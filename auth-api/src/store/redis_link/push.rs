@@ -40,14 +40,12 @@ mod tests {
     use super::*;
 
     fn told(kind: PushKind, data: Vec<Value>) -> Vec<Change> {
-        let changes = Arc::new(Mutex::new(Vec::new()));
-        let changed: Changed = {
-            let changes = Arc::clone(&changes);
-            Arc::new(move |change| changes.lock().unwrap().push(change))
-        };
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&told);
+        let changed: Changed = Arc::new(move |change| all.lock().unwrap().push(change));
         tell(PushInfo { kind, data }, &changed);
-        let changes = changes.lock().unwrap();
-        changes.clone()
+        let told = told.lock().unwrap();
+        told.clone()
     }
 
     #[test]

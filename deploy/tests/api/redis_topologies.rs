@@ -1,0 +1,32 @@
+//! Redis as it is run: with TLS, with Sentinels, as a Cluster, and on a network that falls silent. Each test starts a
+//! Redis of its own from Debian's package, and a stack whose auth-api is pointed at it.
+
+mod cluster;
+mod sentinel;
+mod single;
+
+use std::path::Path;
+use std::time::Duration;
+
+use deploy::{Options, Part, Stack};
+
+use crate::support::{Person, RedisNode, Scratch, until};
+
+/// A stack whose auth-api uses the Redis at `url`.
+fn stack_on(url: &str, files: &Scratch, settings: &[(&str, &Path)]) -> Stack {
+    let password = files.path().join("redis-password");
+    std::fs::write(&password, RedisNode::PASSWORD).unwrap();
+    let options = Options::scratch().unwrap().with("REDIS_URL", url);
+    let options = options.with("REDIS_PASSWORD_FILE", password.to_str().unwrap());
+    let options = settings.iter().fold(options, |options, (name, path)| options.with(name, path.to_str().unwrap()));
+    let stack = Stack::start(options).unwrap();
+    // Its own Redis is not asked.
+    stack.stop(Part::Redis).unwrap();
+    stack
+}
+
+/// A session whose key is deleted is over, within two seconds at the latest.
+async fn until_signed_out(person: &Person) {
+    until("the session is over", Duration::from_secs(2), async || person.me().await.status == 401).await;
+    person.refresh().await.expect_unauthorized();
+}

@@ -1,0 +1,107 @@
+//! One server: with TLS, and behind a network that falls silent.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use deploy::{Part, RedisServer};
+use tokio::time::Instant;
+
+use crate::redis_topologies::{stack_on, until_signed_out};
+use crate::support::{Api, Person, Proxy, RedisNode, Scratch, is_in_order, is_unavailable, until, within_deadline};
+
+/// Makes a certificate authority, and a certificate for 127.0.0.1 by it.
+fn make_certificates(directory: &Path) {
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").current_dir(directory).args(line.split(' ')).output().unwrap();
+        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for name in ["ca", "other-ca"] {
+        openssl(&format!("req -x509 {key} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"));
+    }
+    openssl(&format!("req {key} -keyout redis.key -out redis.csr -subj /CN=redis -addext subjectAltName=IP:127.0.0.1"));
+    openssl(
+        "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out redis.pem -days 2 -copy_extensions copy",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
+    let files = Scratch::new();
+    make_certificates(files.path());
+    let path = |name: &str| files.path().join(name);
+    let tls = format!(
+        "tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no",
+        path("redis.pem").display(),
+        path("redis.key").display(),
+        path("ca.pem").display()
+    );
+    let node = RedisNode::start_tls(&tls, &["--cacert", path("ca.pem").to_str().unwrap()]).await;
+    let authorities = path("authorities.pem");
+    fs::copy(path("ca.pem"), &authorities).unwrap();
+    let url = format!("rediss://127.0.0.1:{}/0", node.port);
+    let stack = stack_on(&url, &files, &[("REDIS_CA_FILE", &authorities)]);
+    let person = Person::at(&Api::at(&stack.env().base)).await;
+    is_in_order(&person).await;
+    assert_eq!(node.ask(&["DEL", &person.session_key()]), "1");
+    until_signed_out(&person).await;
+
+    let person = Person::sign_in(&person.api, &person.email).await;
+    fs::copy(path("other-ca.pem"), &authorities).unwrap();
+    stack.stop(Part::AuthApi).unwrap();
+    stack.launch(Part::AuthApi).unwrap();
+    let auth_api = Api::at(&stack.env().auth_api);
+    let listens = async || auth_api.request("GET", "/healthz").send().await.is_ok();
+    until("auth-api listens", Duration::from_secs(10), listens).await;
+    let me = within_deadline("me", auth_api.get_as("/api/user/me/", &person.access)).await;
+    is_unavailable("me", &me);
+    stack.shutdown();
+}
+
+/// The link notices by itself, and nobody who asks waits for longer than the deadline, however many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_itself_after() {
+    let files = Scratch::new();
+    let node = RedisNode::start("").await;
+    let proxy = Proxy::to(node.port).await;
+    let stack = stack_on(&format!("redis://127.0.0.1:{}/0", proxy.port), &files, &[]);
+    let person = Person::at(&Api::at(&stack.env().base)).await;
+    is_in_order(&person).await;
+    for round in 0..2 {
+        proxy.silence(true);
+        let asked: Vec<_> = (0..200)
+            .map(|_| {
+                let person = person.clone();
+                tokio::spawn(async move { within_deadline("me", person.me()).await.status })
+            })
+            .collect();
+        for status in asked {
+            let status = status.await.unwrap();
+            // What was read a moment ago may be remembered.
+            assert!(matches!(status, 200 | 503), "{status}");
+        }
+        let away = async || person.me().await.status == 503;
+        let noticed = until("me is 503", Duration::from_secs(5), away).await;
+        let at_once = async || {
+            let since = Instant::now();
+            is_unavailable("me", &within_deadline("me", person.me()).await);
+            since.elapsed() < Duration::from_millis(300)
+        };
+        until("me is 503 at once", Duration::from_secs(5), at_once).await;
+        proxy.silence(false);
+        let since = Instant::now();
+        is_in_order(&person).await;
+        println!("round {round}: 503 after {noticed:?}, back after {:?}", since.elapsed());
+    }
+
+    // A replica may have old sessions, and takes no new ones.
+    let nobody = RedisServer::free_port().unwrap().to_string();
+    node.ask(&["REPLICAOF", "127.0.0.1", &nobody]);
+    let away = async || person.me().await.status == 503;
+    until("me is 503", Duration::from_secs(5), away).await;
+    node.ask(&["REPLICAOF", "NO", "ONE"]);
+    is_in_order(&person).await;
+    stack.shutdown();
+}
