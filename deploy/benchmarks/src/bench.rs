@@ -27,7 +27,7 @@ impl Pace {
     /// For figures to rely on.
     pub const FULL: Self = Self { time: Duration::from_secs(5), rounds: 5 };
     /// For a first look.
-    pub const QUICK: Self = Self { time: Duration::from_secs(2), rounds: 3 };
+    pub const QUICK: Self = Self { time: Duration::from_secs(1), rounds: 3 };
 }
 
 /// The stacks and servers of a run. Each is started when a row first asks for it, and stopped in order when this is
