@@ -1,4 +1,4 @@
-//! Accounts: create (register), read, update.
+//! Accounts: create (register), read, update, delete.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::store::sessions::Restamp;
 use crate::store::users::{Changes, NewUser, User};
 use crate::store::{self, within};
 use crate::tokens::TokenFault;
-use crate::{App, new_uuid, pictures};
+use crate::{App, new_uuid, pictures, sessions};
 
 /// An account as its answers show it, in this order.
 #[derive(Serialize)]
@@ -137,11 +137,18 @@ async fn change(app: &App, caller: &Caller, changes: &Changes<'_>) -> Result<Use
     }
     let (user, replaced) =
         within(app.config.store_timeout, commit(app, caller.id(), changes)).await?.ok_or_else(revoked)?;
+    app.reads.changed(&user).await;
     if let Some((_, stamp)) = changes.password {
-        // The session is alive under the announced stamp already: a failure here changes nothing for the caller.
-        if let Err(error) = store::sessions::restamp(&app.redis, caller.session(), Restamp::Confirm, stamp).await {
-            tracing::warn!(%error, "a session's new stamp is not confirmed");
+        let session = caller.session();
+        // The session is alive under the announced stamp already, and the others are over: a failure here changes neither.
+        let tidy = async {
+            let _ = store::sessions::restamp(&app.redis, session, Restamp::Confirm, stamp).await?;
+            sessions::end_others(app, session.user_id, Some(session.sid)).await
+        };
+        if let Err(error) = tidy.await {
+            tracing::warn!(%error, "a change of password leaves dead sessions in Redis");
         }
+        app.reads.forget_session(session);
     }
     if let Some(replaced) = replaced {
         pictures::delete_now(app, &replaced).await;
@@ -162,8 +169,51 @@ async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<(Us
         pictures::abandon(&transaction, name).await?;
     }
     let Some(user) = store::users::update(&transaction, id, changes).await? else { return Ok(None) };
+    app.reads.announce(id, user.version).await?;
     transaction.commit().await.map_err(store::StoreError::from)?;
     Ok(Some((user, replaced)))
+}
+
+/// `DELETE me`: the account, its picture and its sessions are gone. Its password is asked for.
+pub async fn delete(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
+    let fields = fields::read(&body, &["password"]).await?;
+    let mut errors = FieldErrors::default();
+    let Some(password) = errors.take("password", sessions::shown(fields.text("password"), false)) else {
+        return Err(Error::Fields(errors));
+    };
+    let password = Password::to_compare(password);
+    let origin = Origin::of(&app, &head);
+    match sessions::authenticate(&app, &caller.user().email, password, &origin).await {
+        Ok(user) if user.id == caller.id() => {}
+        Ok(_) | Err(Error::WrongCredentials) => return Err(Error::WrongPassword),
+        Err(error) => return Err(error),
+    }
+    let replaced = within(app.config.store_timeout, commit_delete(&app, caller.id())).await?;
+    // The sessions are over with their account: a failure here leaves only their dead keys.
+    if let Err(error) = sessions::end_others(&app, caller.id(), None).await {
+        tracing::warn!(%error, "a deleted account leaves dead sessions in Redis");
+    }
+    if let Some(replaced) = replaced {
+        pictures::delete_now(&app, &replaced).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The picture that has no owner any more.
+async fn commit_delete(app: &App, id: Uuid) -> Result<Option<ImageName>, Error> {
+    let mut client = app.postgres.get().await?;
+    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    let Some(user) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
+    if let Some(name) = &user.profile_pic {
+        pictures::abandon(&transaction, name).await?;
+    }
+    let _ = store::users::delete(&transaction, id).await?;
+    app.reads.announce(id, user.version + 1).await?;
+    transaction.commit().await.map_err(store::StoreError::from)?;
+    app.reads.changed_to(id, user.version + 1).await;
+    Ok(user.profile_pic)
 }
 
 /// Parses the fields, for a new account (all but the picture required) or for one that stands. All that is wrong is told

@@ -1,6 +1,7 @@
 //! Who calls. Only this file makes a [`Caller`], so a function that takes one acts for somebody who was let in.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HeaderMap, USER_AGENT};
 use shared::http::route::Head;
@@ -9,19 +10,19 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::error::Error;
-use crate::store::sessions::{self, SessionId, Stamps};
+use crate::store::sessions::{SessionId, Stamps};
 use crate::store::users::User;
 use crate::tokens::{TokenFault, TokenType};
 
 /// Somebody who showed a good access token of a session that is alive, and whose account is too.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    user: User,
+    user: Arc<User>,
     session: SessionId,
 }
 
 impl Caller {
-    /// The account as it stands in the database now.
+    /// The account as it stands.
     pub fn user(&self) -> &User {
         &self.user
     }
@@ -42,20 +43,22 @@ pub async fn identify(app: &App, head: &Head) -> Result<Caller, Error> {
     let token = shown_token(&head.headers)?;
     let claims = app.tokens.read(token, TokenType::Access).await.map_err(Error::AccessToken)?;
     let session = claims.session();
-    let (stamps, user) = tokio::join!(sessions::stamps(&app.redis, session), app.user_reads.find(session.user_id));
-    if let Some(caller) = admit(stamps?, user?, session) {
+    let (stamps, user) = tokio::join!(app.reads.stamps(session), app.reads.user(session.user_id));
+    let refused = || Error::AccessToken(TokenFault::Invalid);
+    let (Some(stamps), Some(user)) = (stamps?, user?) else { return Err(refused()) };
+    if user.is_disabled {
+        return Err(refused());
+    }
+    if let Some(caller) = admit(stamps, &user, session) {
         return Ok(caller);
     }
-    // A change of password may have fallen between the two reads. A stamp is announced to Redis before it is committed to
-    // Postgres, so that in this order what belongs together is seen together.
-    let user = app.user_reads.find(session.user_id).await?;
-    let stamps = sessions::stamps(&app.redis, session).await?;
-    admit(stamps, user, session).ok_or(Error::AccessToken(TokenFault::Invalid))
+    // The password changed, and only one of the two is of after the change; or of before it, and the session is over.
+    let (Some(stamps), Some(user)) = app.reads.anew(session).await? else { return Err(refused()) };
+    admit(stamps, &user, session).ok_or_else(refused)
 }
 
-fn admit(stamps: Option<Stamps>, user: Option<User>, session: SessionId) -> Option<Caller> {
-    let user = user.filter(|user| !user.is_disabled)?;
-    stamps?.admit(user.password_stamp).then_some(Caller { user, session })
+fn admit(stamps: Stamps, user: &Arc<User>, session: SessionId) -> Option<Caller> {
+    (!user.is_disabled && stamps.admit(user.password_stamp)).then(|| Caller { user: Arc::clone(user), session })
 }
 
 fn shown_token(headers: &HeaderMap) -> Result<&str, Error> {

@@ -46,6 +46,10 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// Tokens.
     pub tokens: TokenConfig,
+    /// How long a refresh token that was used gives its successor again.
+    pub refresh_grace: Duration,
+    /// The most sessions of one user.
+    pub sessions_max: usize,
     /// Passwords.
     pub hashing: HashingConfig,
     /// The largest picture, in bytes.
@@ -98,6 +102,19 @@ impl Config {
             upload_grace,
             sweep_interval,
             tokens: tokens(settings)?,
+            refresh_grace: settings.seconds(
+                "REFRESH_GRACE_SECONDS",
+                10,
+                0..=300,
+                "how long a refresh token that was used gives its successor again: tabs that refresh at once, lost answers",
+            )?,
+            sessions_max: settings.number(
+                "SESSIONS_MAX",
+                50,
+                1..=1000,
+                "sessions",
+                "sessions of one user; one more, and the least recently used ends",
+            )?,
             hashing: hashing(settings)?,
             picture_bytes_max: settings.number(
                 "PICTURE_BYTES_MAX",

@@ -24,6 +24,12 @@ pub enum Error {
     /// The account is unknown or disabled, or the password is wrong: nobody is told which.
     #[error("wrong credentials")]
     WrongCredentials,
+    /// Somebody who is signed in shows a password that is not theirs.
+    #[error("wrong password")]
+    WrongPassword,
+    /// There is no such session.
+    #[error("no such session")]
+    NoSuchSession,
     /// No access token was shown.
     #[error("no access token")]
     NoAccessToken,
@@ -110,6 +116,8 @@ impl From<Error> for Problem {
                 errors.add("password", vec![WRONG_CREDENTIALS.to_owned()]);
                 Problem::fields(errors.0)
             }
+            Error::WrongPassword => Problem::fields(FieldErrors::of("password", "Invalid password.").0),
+            Error::NoSuchSession => Problem::not_found(),
             Error::NoAccessToken => Problem::access_token("Authentication credentials were not provided.", None),
             Error::AccessToken(fault) => {
                 Problem::access_token("Given token not valid for any token type", Some(&fault.to_string()))

@@ -39,6 +39,7 @@ use shared::random::Random;
 use config::Config;
 use hashing::Hashing;
 use media::MediaServer;
+use store::reads::Reads;
 use store::redis_link::Redis;
 use store::user_reads::UserReads;
 use tokens::Tokens;
@@ -53,9 +54,9 @@ pub struct App {
     pub random: Random,
     /// Connections to Postgres.
     pub postgres: deadpool_postgres::Pool,
-    /// Reads of one account.
-    pub user_reads: UserReads,
-    /// The connection to Redis.
+    /// Reads of a session and its account.
+    pub reads: Reads,
+    /// The link to Redis.
     pub redis: Redis,
     /// The hashing threads.
     pub hashing: Hashing,
@@ -103,9 +104,11 @@ impl App {
     pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {
         let secret = shared::secret::Secret::read(&config.media_secret_file)?;
         let postgres = store::postgres(&config.postgres)?;
+        let user_reads = UserReads::start(postgres.clone(), config.store_timeout);
+        let (reads, redis) = Reads::start(&config.redis, user_reads)?;
         Ok(Self {
-            user_reads: UserReads::start(postgres.clone(), config.store_timeout),
-            redis: Redis::connect(&config.redis, |_| ())?,
+            reads,
+            redis,
             hashing: Hashing::start(&config.hashing, random.clone())?,
             tokens: Tokens::open(config.tokens.clone(), clock.clone(), &random)?,
             media: MediaServer::new(&config.media, &secret)?,

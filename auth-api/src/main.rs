@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use auth_api::config::Config;
+use auth_api::store::user_changes;
 use auth_api::tokens::keys;
 use auth_api::tokens::ring::{KeyState, Ring};
 use auth_api::{App, StartError, pictures, readiness, routes, store};
@@ -99,6 +100,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
         let app = Arc::clone(&app);
         async move { app.tokens.watch_keys().await }
     });
+    tokio::spawn(user_changes::listen_for_ever(app.config.postgres.clone(), app.reads.clone()));
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(&app), routes::NAMES, random, limits, stop_signal()).await;
     tracing::info!("stopped");

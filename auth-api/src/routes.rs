@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 use shared::http::access::RouteNames;
-use shared::http::route::{Head, answer, guarded, head, health, only, with};
+use shared::http::route::{Head, answer, guarded, head, health, only, when, with};
 use shared::http::{Problem, body};
 use warp::reply::Response;
 use warp::{Filter, path};
@@ -17,8 +17,11 @@ pub const NAMES: RouteNames = &[
     "/.well-known/jwks.json",
     "/api/user/me",
     "/api/user/login",
+    "/api/user/logout",
     "/api/user/refresh",
     "/api/user/register",
+    "/api/user/sessions",
+    "/api/user/sessions/:id",
     "/api/user/update",
     "/healthz",
     "/readyz",
@@ -37,12 +40,17 @@ pub fn routes(
         }
     };
 
-    let me =
-        user().and(path!("me")).and(with(app)).and(guarded(&[Method::GET], signed_in.clone())).then(accounts::read);
+    let read_me = user().and(path!("me")).and(when(&[Method::GET])).and(with(app)).and(head()).then(accounts::read);
+    let delete_me = user()
+        .and(path!("me"))
+        .and(with(app))
+        .and(guarded(&[Method::GET, Method::DELETE], signed_in.clone()))
+        .and(body::unread())
+        .then(accounts::delete);
     let update = user()
         .and(path!("update"))
         .and(with(app))
-        .and(guarded(&[Method::PUT, Method::PATCH], signed_in))
+        .and(guarded(&[Method::PUT, Method::PATCH], signed_in.clone()))
         .and(body::unread())
         .then(accounts::update);
     let register = user()
@@ -66,10 +74,30 @@ pub fn routes(
         .and(body::unread())
         .then(sessions::refresh);
     let jwks = path!(".well-known" / "jwks.json").and(only(&[Method::GET])).and(with(app)).then(jwks::read);
+    let logout = user()
+        .and(path!("logout"))
+        .and(only(&[Method::POST]))
+        .and(with(app))
+        .and(body::unread())
+        .then(sessions::logout);
+    let list_sessions =
+        user().and(path!("sessions")).and(when(&[Method::GET])).and(with(app)).and(head()).then(sessions::list);
+    let delete_sessions = user()
+        .and(path!("sessions"))
+        .and(with(app))
+        .and(guarded(&[Method::GET, Method::DELETE], signed_in.clone()))
+        .then(sessions::delete_others);
+    let delete_session = user()
+        .and(path!("sessions" / String))
+        .and(with(app))
+        .and(guarded(&[Method::DELETE], signed_in))
+        .then(sessions::delete);
     let health = {
         let app = Arc::clone(app);
         health(move || readiness::check(Arc::clone(&app)))
     };
 
-    answer(me.or(login).or(refresh).or(register).or(update).or(jwks).or(health))
+    let accounts = read_me.or(delete_me).or(register).or(update);
+    let sessions = login.or(refresh).or(logout).or(list_sessions).or(delete_sessions).or(delete_session);
+    answer(accounts.or(sessions).or(jwks).or(health))
 }

@@ -1,21 +1,25 @@
-//! Sessions: create (sign in), refresh.
+//! Sessions: create (sign in), refresh, list, delete.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use shared::http::body::{Received, Unread};
 use shared::http::route::Head;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+use warp::http::StatusCode;
 use warp::reply::Reply;
 
 use crate::accounts::UserAnswer;
-use crate::caller::Origin;
+use crate::caller::{self, Origin};
 use crate::domain::{Email, Password, present};
 use crate::error::{Error, FieldErrors};
 use crate::hashing::Verdict;
-use crate::store::sessions::{NewSession, Rotation, SessionId};
+use crate::store::sessions::{NewSession, Rotation, SessionId, Shown};
 use crate::store::users::User;
-use crate::store::{self, within};
-use crate::tokens::{TokenFault, TokenPair, TokenType, refresh_digest, successor_jti};
+use crate::store::{self, StoreError, within};
+use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, refresh_digest, successor_jti};
 use crate::{App, fields, new_uuid};
 
 #[derive(Serialize)]
@@ -29,7 +33,7 @@ pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
     let origin = Origin::of(&app, &head);
     let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
     let (email, password) = credentials(&body).await?;
-    let user = authenticate(&app, &email, password).await?;
+    let user = authenticate(&app, &email, password, &origin).await?;
     let tokens = open(&app, &user, &origin).await?;
     Ok(warp::reply::json(&SignedIn { tokens, data: UserAnswer::of(&user, &origin) }))
 }
@@ -46,7 +50,7 @@ async fn credentials(body: &Received) -> Result<(String, Password), Error> {
 }
 
 /// A required text without NUL.
-fn shown(presented: crate::domain::Presented<'_>, trim: bool) -> Result<&str, crate::domain::Refusal> {
+pub fn shown(presented: crate::domain::Presented<'_>, trim: bool) -> Result<&str, crate::domain::Refusal> {
     let text = present(presented, true, trim)?.unwrap_or_default();
     if text.contains('\0') {
         return Err(vec!["Null characters are not allowed.".to_owned()]);
@@ -55,7 +59,7 @@ fn shown(presented: crate::domain::Presented<'_>, trim: bool) -> Result<&str, cr
 }
 
 /// The one function that checks a password. Unknown, disabled and wrong take the same way and the same time.
-async fn authenticate(app: &App, email: &str, password: Password) -> Result<User, Error> {
+pub async fn authenticate(app: &App, email: &str, password: Password, _origin: &Origin) -> Result<User, Error> {
     let found = match Email::parse(email) {
         Ok(email) => {
             let find = async { store::users::find_credentials(&app.postgres.get().await?, &email).await };
@@ -93,36 +97,128 @@ async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Erro
         ip: origin.ip,
         user_agent: &origin.user_agent,
     };
-    store::sessions::create(&app.redis, &new).await?;
+    store::sessions::create(&app.redis, &new, app.config.sessions_max).await?;
     Ok(app.tokens.pair(id, jti, now)?)
 }
 
 /// `POST refresh`: a refresh token, once, for its successor.
 pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
+    let claims = shown_refresh_token(&app, body).await?;
+    let (session, refused) = (claims.session(), || Error::RefreshToken(TokenFault::Invalid));
+    let user = app.reads.user(session.user_id).await?.ok_or_else(refused)?;
+    let rotation = match rotate(&app, &claims, &user).await? {
+        // What we remember of the account may be of before a change of password.
+        Rotation::OtherPassword => match app.reads.anew(session).await? {
+            (Some(_), Some(user)) => rotate(&app, &claims, &user).await?,
+            _ => return Err(refused()),
+        },
+        rotation => rotation,
+    };
+    match rotation {
+        Rotation::Issued(at) => Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), at)?)),
+        Rotation::Over | Rotation::OtherPassword => Err(refused()),
+        Rotation::Reused => {
+            tracing::warn!(sid = %session.sid, "a refresh token was used again: its session has ended");
+            Err(refused())
+        }
+    }
+}
+
+async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<Rotation, Error> {
+    if user.is_disabled {
+        return Ok(Rotation::Over);
+    }
+    let shown = Shown {
+        session: claims.session(),
+        digest: &refresh_digest(claims.jti),
+        successor_digest: &refresh_digest(successor_jti(claims.jti)),
+        stamp: user.password_stamp,
+    };
+    let (lifetime, grace) = (app.tokens.session_lifetime(), app.config.refresh_grace);
+    Ok(store::sessions::rotate(&app.redis, shown, app.clock.unix_seconds(), lifetime, grace).await?)
+}
+
+async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Claims>, Error> {
     let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
     let fields = fields::read(&body, &["refresh"]).await?;
     let mut errors = FieldErrors::default();
     let Some(token) = errors.take("refresh", shown(fields.text("refresh"), true)) else {
         return Err(Error::Fields(errors));
     };
-    let claims = app.tokens.read(token, TokenType::Refresh).await.map_err(Error::RefreshToken)?;
-    let refused = Error::RefreshToken(TokenFault::Invalid);
-    let Some(user) = app.user_reads.find(claims.user_id).await?.filter(|user| !user.is_disabled) else {
-        return Err(refused);
-    };
-    let (successor, now) = (successor_jti(claims.jti), app.clock.unix_seconds());
-    let (shown_digest, successor_digest) = (refresh_digest(claims.jti), refresh_digest(successor));
-    let rotation = store::sessions::rotate(
-        &app.redis,
-        claims.session(),
-        &shown_digest,
-        &successor_digest,
-        user.password_stamp,
-        now,
-        app.tokens.session_lifetime(),
-    );
-    match rotation.await? {
-        Rotation::Rotated => Ok(warp::reply::json(&app.tokens.pair(claims.session(), successor, now)?)),
-        Rotation::Refused => Err(refused),
+    app.tokens.read(token, TokenType::Refresh).await.map_err(Error::RefreshToken)
+}
+
+/// `POST logout`: the session of a refresh token, of whichever of its line, is over.
+pub async fn logout(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
+    let session = shown_refresh_token(&app, body).await?.session();
+    // It may be over already.
+    let _ = end(&app, session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn end(app: &App, session: SessionId) -> Result<bool, Error> {
+    let was_alive = store::sessions::end(&app.redis, session).await?;
+    app.reads.forget_session(session);
+    Ok(was_alive)
+}
+
+/// A session as its owner is shown it, in this order.
+#[derive(Serialize)]
+struct SessionAnswer {
+    id: Uuid,
+    created_at: String,
+    last_used_at: String,
+    ip: String,
+    user_agent: String,
+    current: bool,
+}
+
+/// `GET sessions`: the caller's, the most recently used first.
+pub async fn list(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    let sessions = store::sessions::list(&app.redis, caller.id(), caller.user().password_stamp).await?;
+    let shown: Vec<SessionAnswer> = sessions
+        .into_iter()
+        .map(|session| SessionAnswer {
+            id: session.sid,
+            created_at: rfc3339(session.created_at),
+            last_used_at: rfc3339(session.last_used_at),
+            ip: session.ip,
+            user_agent: session.user_agent,
+            current: session.sid == caller.session().sid,
+        })
+        .collect();
+    Ok(warp::reply::json(&shown))
+}
+
+/// RFC 3339, in UTC. A time that no calendar has is the epoch.
+fn rfc3339(unix_seconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(unix_seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// `DELETE sessions/<id>`: one of the caller's.
+pub async fn delete(sid: String, app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    let sid = Uuid::try_parse(&sid).map_err(|_| Error::NoSuchSession)?;
+    if end(&app, SessionId { user_id: caller.id(), sid }).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::NoSuchSession)
     }
+}
+
+/// `DELETE sessions`: all of the caller's but the one that asks.
+pub async fn delete_others(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
+    let caller = caller::identify(&app, &head).await?;
+    end_others(&app, caller.id(), Some(caller.session().sid)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the sessions of a user, all but `kept`.
+pub async fn end_others(app: &App, user_id: Uuid, kept: Option<Uuid>) -> Result<(), StoreError> {
+    for session in store::sessions::end_others(&app.redis, user_id, kept).await? {
+        app.reads.forget_session(session);
+    }
+    Ok(())
 }

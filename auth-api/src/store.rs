@@ -4,16 +4,23 @@
 //! | --- | --- | --- |
 //! | [`users`] | Postgres | accounts |
 //! | [`user_reads`] | Postgres | reads of one account, many in one statement |
+//! | [`user_changes`] | Postgres | what it tells of changes of accounts |
 //! | [`picture_deletions`] | Postgres | the outbox to media-server |
 //! | [`sessions`] | Redis | sessions |
+//! | [`user_copies`] | Redis | copies of accounts, beside their sessions |
 //! | [`redis_link`] | Redis | the connection |
+//! | [`reads`] | memory, Redis, Postgres | the session and the account of each request |
 //!
 //! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
 
 pub mod migrations;
 pub mod picture_deletions;
+pub mod reads;
+pub mod recent;
 pub mod redis_link;
 pub mod sessions;
+pub mod user_changes;
+pub mod user_copies;
 pub mod user_reads;
 pub mod users;
 
@@ -95,21 +102,28 @@ pub struct PostgresConfig {
     pub timeout: Duration,
 }
 
+impl PostgresConfig {
+    /// How to connect, with our time limits.
+    fn server(&self) -> tokio_postgres::Config {
+        let mut server = self.server.clone();
+        server
+            .application_name("auth-api")
+            .connect_timeout(self.timeout)
+            .tcp_user_timeout(self.timeout * 2)
+            .keepalives_idle(Duration::from_secs(10))
+            .options(format!(
+                "-c statement_timeout={0} -c lock_timeout={0} -c idle_in_transaction_session_timeout={1}",
+                self.timeout.as_millis(),
+                self.timeout.as_millis() * 4
+            ));
+        server
+    }
+}
+
 /// A pool of connections; it connects when first asked.
 pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
-    let mut server = config.server.clone();
-    server
-        .application_name("auth-api")
-        .connect_timeout(config.timeout)
-        .tcp_user_timeout(config.timeout * 2)
-        .keepalives_idle(Duration::from_secs(10))
-        .options(format!(
-            "-c statement_timeout={0} -c lock_timeout={0} -c idle_in_transaction_session_timeout={1}",
-            config.timeout.as_millis(),
-            config.timeout.as_millis() * 4
-        ));
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(server, NoTls, recycling))
+    Pool::builder(Manager::from_config(config.server(), NoTls, recycling))
         .max_size(config.connections_max)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(config.timeout))

@@ -6,10 +6,14 @@
 //! | field | what |
 //! | --- | --- |
 //! | `refresh` | SHA-256 of the current refresh token's `jti`, in hexadecimal |
+//! | `previous`, `rotated_at` | the one before it, and when it was changed for the current one, in Unix seconds |
 //! | `stamp` | the account's password stamp; the session is alive while they are the same |
 //! | `stamp_next` | the stamp that the account is about to get from this very session |
 //! | `created_at`, `last_used_at` | Unix seconds |
 //! | `ip`, `user_agent` | of who signed in |
+//!
+//! `sessions:{<user_id>}` is the index: a sorted set of `sid` by `last_used_at`. It may name sessions that are over, and
+//! where it was deleted it names those that were refreshed since: it only lists, and bounds their number.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -22,12 +26,34 @@ use super::StoreError;
 use super::redis_link::Redis;
 
 /// A session's name: whose it is, and which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {
     /// The account.
     pub user_id: Uuid,
     /// The `sid` of its tokens.
     pub sid: Uuid,
+}
+
+impl SessionId {
+    /// The session's key.
+    pub fn key(self) -> String {
+        key(self.user_id, &self.sid.hyphenated().to_string())
+    }
+
+    /// The session of a key.
+    pub fn of_key(key: &[u8]) -> Option<Self> {
+        let (user_id, rest) = key.strip_prefix(b"session:{")?.split_at_checked(36)?;
+        let sid = Uuid::try_parse_ascii(rest.strip_prefix(b"}:")?).ok()?;
+        Some(Self { user_id: Uuid::try_parse_ascii(user_id).ok()?, sid })
+    }
+}
+
+fn key(user_id: Uuid, sid: &str) -> String {
+    format!("session:{{{}}}:{sid}", user_id.hyphenated())
+}
+
+fn index_key(user_id: Uuid) -> String {
+    format!("sessions:{{{}}}", user_id.hyphenated())
 }
 
 /// A session to be made.
@@ -49,103 +75,234 @@ pub struct NewSession<'a> {
 }
 
 /// The password stamps under which a session is alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamps([Option<String>; 2]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    current: Uuid,
+    next: Option<Uuid>,
+}
 
 impl Stamps {
     /// Whether the session is alive for an account with this stamp.
     #[must_use]
     pub fn admit(&self, stamp: Uuid) -> bool {
-        let stamp = stamp.hyphenated().to_string();
-        self.0.iter().flatten().any(|known| *known == stamp)
+        self.current == stamp || self.next == Some(stamp)
     }
+
+    fn parse(current: &str, next: Option<&str>) -> Option<Self> {
+        let next = next.map(Uuid::try_parse).transpose().ok()?;
+        Some(Self { current: Uuid::try_parse(current).ok()?, next })
+    }
+}
+
+static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("create_session.lua")));
+static ROTATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rotate.lua")));
+static RESTAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restamp.lua")));
+
+/// How often a session is tried to be made while others of the same user are.
+const CREATE_TRIES: usize = 10;
+
+/// Makes a session. Of more than `sessions_max` of one user the least recently used one ends.
+pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) -> Result<(), StoreError> {
+    let (now, stamp, ip) = (new.now.to_string(), new.stamp.hyphenated().to_string(), new.ip.to_string());
+    let fields = [
+        ("refresh", new.refresh_digest),
+        ("stamp", &stamp),
+        ("created_at", &now),
+        ("last_used_at", &now),
+        ("ip", &ip),
+        ("user_agent", new.user_agent),
+    ];
+    let mut others: Vec<String> = Vec::new();
+    for _ in 0..CREATE_TRIES {
+        let mut call = CREATE.key(new.id.key());
+        call.key(index_key(new.id.user_id));
+        for other in &others {
+            call.key(key(new.id.user_id, other));
+        }
+        call.arg(new.id.sid.hyphenated().to_string()).arg(&now).arg(seconds(new.lifetime)).arg(sessions_max);
+        for other in &others {
+            call.arg(other);
+        }
+        for (name, value) in fields {
+            call.arg(name).arg(value);
+        }
+        if call.invoke_async(&mut redis.clone()).await? {
+            return Ok(());
+        }
+        others = names(redis, new.id.user_id).await?;
+    }
+    Err(StoreError::Busy)
+}
+
+/// What the index names, least recently used first.
+async fn names(redis: &Redis, user_id: Uuid) -> Result<Vec<String>, StoreError> {
+    Ok(redis::cmd("ZRANGE").arg(index_key(user_id)).arg(0).arg(-1).query_async(&mut redis.clone()).await?)
+}
+
+/// A session as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The `sid` of its tokens.
+    pub sid: Uuid,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// When it was last refreshed, in Unix seconds.
+    pub last_used_at: i64,
+    /// Of who signed in.
+    pub ip: String,
+    /// What they said they used.
+    pub user_agent: String,
+}
+
+const FIELDS: [&str; 6] = ["stamp", "stamp_next", "created_at", "last_used_at", "ip", "user_agent"];
+
+/// The sessions that are alive for an account with this stamp, most recently used first.
+pub async fn list(redis: &Redis, user_id: Uuid, stamp: Uuid) -> Result<Vec<Session>, StoreError> {
+    let names = names(redis, user_id).await?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What a hand has spoilt of one session hides none of the others.
+    let mut reads = redis::pipe();
+    reads.ignore_errors();
+    for sid in &names {
+        reads.cmd("HMGET").arg(key(user_id, sid)).arg(&FIELDS);
+    }
+    let rows: Vec<Result<[Option<String>; 6], redis::RedisError>> = reads.query_async(&mut redis.clone()).await?;
+    let mut listed = Vec::with_capacity(names.len());
+    for (sid, fields) in names.iter().zip(rows).rev() {
+        match fields {
+            Ok(fields) => listed.extend(alive(sid, fields, stamp)),
+            Err(error) if is_of_another_shape(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(listed)
+}
+
+fn alive(sid: &str, fields: [Option<String>; 6], account_stamp: Uuid) -> Option<Session> {
+    let [stamp, stamp_next, created_at, last_used_at, ip, user_agent] = fields;
+    Stamps::parse(&stamp?, stamp_next.as_deref())?.admit(account_stamp).then_some(())?;
+    Some(Session {
+        sid: Uuid::try_parse(sid).ok()?,
+        created_at: created_at?.parse().ok()?,
+        last_used_at: last_used_at?.parse().ok()?,
+        ip: ip?,
+        user_agent: user_agent?,
+    })
+}
+
+/// Ends a session. False if it was over.
+pub async fn end(redis: &Redis, id: SessionId) -> Result<bool, StoreError> {
+    let (ended,): (usize,) = redis::pipe()
+        .atomic()
+        .del(id.key())
+        .zrem(index_key(id.user_id), id.sid.hyphenated().to_string())
+        .ignore()
+        .query_async(&mut redis.clone())
+        .await?;
+    Ok(ended > 0)
+}
+
+/// Ends the sessions of a user, all but `kept`, and says which.
+pub async fn end_others(redis: &Redis, user_id: Uuid, kept: Option<Uuid>) -> Result<Vec<SessionId>, StoreError> {
+    let kept = kept.map(|sid| sid.hyphenated().to_string());
+    let mut names = names(redis, user_id).await?;
+    names.retain(|sid| Some(sid) != kept.as_ref());
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ended = names.iter().filter_map(|sid| Some(SessionId { user_id, sid: Uuid::try_parse(sid).ok()? })).collect();
+    let keys: Vec<String> = names.iter().map(|sid| key(user_id, sid)).collect();
+    redis::pipe()
+        .atomic()
+        .del(keys)
+        .ignore()
+        .zrem(index_key(user_id), names)
+        .ignore()
+        .exec_async(&mut redis.clone())
+        .await?;
+    Ok(ended)
+}
+
+/// The stamps of a session; `None` if it is over. A key that a hand has made into something else is no session.
+pub async fn stamps(redis: &Redis, id: SessionId) -> Result<Option<Stamps>, StoreError> {
+    let key = id.key();
+    let mut reads = redis::pipe();
+    reads.cmd("HMGET").arg(&key).arg(&["stamp", "stamp_next"]);
+    let spoilt = || {
+        tracing::warn!(sid = %id.sid, "a session key holds something else than a session");
+        None
+    };
+    match redis.read_tracked::<((Option<String>, Option<String>),)>(&key, &reads).await {
+        Ok(((None, None),)) => Ok(None),
+        Ok(((None, Some(_)),)) => Ok(spoilt()),
+        Ok(((Some(current), next),)) => Ok(Stamps::parse(&current, next.as_deref()).or_else(spoilt)),
+        Err(StoreError::Redis(error)) if is_of_another_shape(&error) => Ok(spoilt()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a key holds something else than we put there.
+pub(super) fn is_of_another_shape(error: &redis::RedisError) -> bool {
+    error.to_string().contains("WRONGTYPE") || error.kind() == redis::ErrorKind::UnexpectedReturnType
+}
+
+/// A refresh token that was shown, and what it is to be changed for.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The token's session.
+    pub session: SessionId,
+    /// Digest of its `jti`.
+    pub digest: &'a str,
+    /// Digest of its successor's.
+    pub successor_digest: &'a str,
+    /// The account's password stamp.
+    pub stamp: Uuid,
 }
 
 /// How an attempt to rotate a refresh token ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Rotation {
-    /// The successor is the current token now.
-    Rotated,
-    /// The session is over, or the token is not its current one.
-    Refused,
+    /// The successor was issued at this time, in Unix seconds: now, or within the grace.
+    Issued(u64),
+    /// The session is over.
+    Over,
+    /// The session is of another password than `stamp`'s.
+    OtherPassword,
+    /// The token was used before: somebody has kept it. The session has ended.
+    Reused,
 }
 
-static ROTATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rotate.lua")));
-static RESTAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restamp.lua")));
-
-fn key(id: SessionId) -> String {
-    format!("session:{{{}}}:{}", id.user_id.hyphenated(), id.sid.hyphenated())
-}
-
-/// Makes a session.
-pub async fn create(redis: &Redis, new: &NewSession<'_>) -> Result<(), StoreError> {
-    let key = key(new.id);
-    let now = new.now.to_string();
-    let fields = [
-        ("refresh", new.refresh_digest),
-        ("stamp", &new.stamp.hyphenated().to_string()),
-        ("created_at", &now),
-        ("last_used_at", &now),
-        ("ip", &new.ip.to_string()),
-        ("user_agent", new.user_agent),
-    ];
-    redis::pipe()
-        .atomic()
-        .hset_multiple(&key, &fields)
-        .expire(&key, seconds(new.lifetime))
-        .exec_async(&mut redis.clone())
-        .await?;
-    Ok(())
-}
-
-/// The stamps of a session; `None` if it is over. A key that a hand has made into something else is no session.
-pub async fn stamps(redis: &Redis, id: SessionId) -> Result<Option<Stamps>, StoreError> {
-    let read = redis::cmd("HMGET")
-        .arg(key(id))
-        .arg(&["stamp", "stamp_next"])
-        .query_async::<[Option<String>; 2]>(&mut redis.clone())
-        .await;
-    match read {
-        Ok([None, _]) => Ok(None),
-        Ok(stamps) => Ok(Some(Stamps(stamps))),
-        Err(error) if is_of_another_shape(&error) => {
-            tracing::warn!(sid = %id.sid, "a session key holds something else than a session");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_of_another_shape(error: &redis::RedisError) -> bool {
-    error.code() == Some("WRONGTYPE") || error.kind() == redis::ErrorKind::UnexpectedReturnType
-}
-
-/// Changes a refresh token for its successor, in one script.
+/// Changes a refresh token for its successor, in one script, at `now` in Unix seconds.
 pub async fn rotate(
     redis: &Redis,
-    id: SessionId,
-    shown_digest: &str,
-    successor_digest: &str,
-    stamp: Uuid,
+    shown: Shown<'_>,
     now: u64,
     lifetime: Duration,
+    grace: Duration,
 ) -> Result<Rotation, StoreError> {
-    let rotated: Result<bool, _> = ROTATE
-        .key(key(id))
-        .arg(shown_digest)
-        .arg(successor_digest)
-        .arg(stamp.hyphenated().to_string())
+    let mut call = ROTATE.key(shown.session.key());
+    call.key(index_key(shown.session.user_id))
+        .arg(shown.digest)
+        .arg(shown.successor_digest)
+        .arg(shown.stamp.hyphenated().to_string())
         .arg(now)
         .arg(seconds(lifetime))
-        .invoke_async(&mut redis.clone())
-        .await;
-    match rotated {
-        Ok(true) => Ok(Rotation::Rotated),
-        Ok(false) => Ok(Rotation::Refused),
-        Err(error) if error.to_string().contains("WRONGTYPE") => Ok(Rotation::Refused),
-        Err(error) => Err(error.into()),
-    }
+        .arg(seconds(grace))
+        .arg(shown.session.sid.hyphenated().to_string());
+    let rotated: i64 = match call.invoke_async(&mut redis.clone()).await {
+        Ok(rotated) => rotated,
+        Err(error) if is_of_another_shape(&error) => return Ok(Rotation::Over),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match (rotated, u64::try_from(rotated)) {
+        (_, Ok(issued_at)) => Rotation::Issued(issued_at),
+        (-1, _) => Rotation::Over,
+        (-2, _) => Rotation::OtherPassword,
+        _ => Rotation::Reused,
+    })
 }
 
 /// When a session is told of its account's new password stamp.
@@ -163,7 +320,7 @@ pub async fn restamp(redis: &Redis, id: SessionId, when: Restamp, stamp: Uuid) -
         Restamp::Announce => "stamp_next",
         Restamp::Confirm => "stamp",
     };
-    Ok(RESTAMP.key(key(id)).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
+    Ok(RESTAMP.key(id.key()).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
 }
 
 /// Whether Redis answers.
@@ -173,4 +330,18 @@ pub async fn ping(redis: &Redis) -> Result<(), StoreError> {
 
 fn seconds(lifetime: Duration) -> i64 {
     i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_known_by_its_key() {
+        let id = SessionId { user_id: Uuid::from_u128(1), sid: Uuid::from_u128(2) };
+        assert_eq!(SessionId::of_key(id.key().as_bytes()), Some(id));
+        for other in ["", "session:", "session:{x}:y", "user:{00000000-0000-0000-0000-000000000001}"] {
+            assert_eq!(SessionId::of_key(other.as_bytes()), None);
+        }
+    }
 }

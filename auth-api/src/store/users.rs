@@ -14,6 +14,8 @@ use crate::domain::{Email, FullName};
 pub struct User {
     /// Its id, never used again.
     pub id: Uuid,
+    /// Grows with each change.
+    pub version: i64,
     /// As the person is shown it.
     pub email: String,
     /// The person's name.
@@ -67,6 +69,7 @@ fn user(row: &Row) -> User {
     let profile_pic: Option<&str> = row.get("profile_pic");
     User {
         id: row.get("id"),
+        version: row.get("version"),
         email: row.get("email"),
         full_name: row.get("full_name"),
         profile_pic: profile_pic.and_then(|name| ImageName::parse(name).ok()),
@@ -81,7 +84,7 @@ pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<Us
         .prepare_cached(
             "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp, profile_pic)
              values ($1, $2, $3, $4, $5, $6, $7)
-             returning id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
+             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
         )
         .await?;
     let row = client
@@ -115,7 +118,7 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
                  profile_pic = case when $7 then $8 else profile_pic end,
                  updated_at = now()
              where id = $1
-             returning id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
+             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
         )
         .await?;
     let row = client
@@ -153,7 +156,7 @@ fn constraint(error: tokio_postgres::Error) -> StoreError {
 pub async fn find_for_update(client: &impl GenericClient, id: Uuid) -> Result<Option<User>, StoreError> {
     let statement = client
         .prepare_cached(
-            "select id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
+            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
              from users
              where id = $1
              for update",
@@ -166,7 +169,7 @@ pub async fn find_for_update(client: &impl GenericClient, id: Uuid) -> Result<Op
 pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
     let statement = client
         .prepare_cached(
-            "select id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
+            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
              from users
              where id = any($1)",
         )
@@ -178,7 +181,7 @@ pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<
 pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Result<Option<Credentials>, StoreError> {
     let statement = client
         .prepare_cached(
-            "select id, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
+            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
                     password_hash
              from users
              where email_canonical = $1",
@@ -199,6 +202,12 @@ pub async fn is_email_taken(
         .prepare_cached("select exists (select from users where email_canonical = $1 and id is distinct from $2)")
         .await?;
     Ok(client.query_one(&statement, &[&email.canonical(), &except]).await?.get(0))
+}
+
+/// Deletes an account. False if it is gone.
+pub async fn delete(client: &impl GenericClient, id: Uuid) -> Result<bool, StoreError> {
+    let statement = client.prepare_cached("delete from users where id = $1").await?;
+    Ok(client.execute(&statement, &[&id]).await? > 0)
 }
 
 /// Puts a hash of newer parameters in the place of the one that was just checked, unless that has changed since.

@@ -138,7 +138,7 @@ async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Resu
         ip: [127, 0, 0, 1].into(),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     };
-    Ok(sessions::create(redis, &new).await?)
+    Ok(sessions::create(redis, &new, config.sessions_max).await?)
 }
 
 /// The settings that the stack's auth-api has, with defaults for the rest.

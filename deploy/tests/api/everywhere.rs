@@ -4,11 +4,14 @@ use serde_json::json;
 
 use crate::support::{Api, Person, send};
 
-const ENDPOINTS: [(&str, &str, &str, bool); 5] = [
+const ENDPOINTS: [(&str, &str, &str, bool); 8] = [
     ("/api/user/login", "POST", "POST, OPTIONS", false),
     ("/api/user/register", "POST", "POST, OPTIONS", false),
     ("/api/user/refresh", "POST", "POST, OPTIONS", false),
-    ("/api/user/me", "GET", "GET, HEAD, OPTIONS", true),
+    ("/api/user/logout", "POST", "POST, OPTIONS", false),
+    ("/api/user/me", "GET", "GET, DELETE, HEAD, OPTIONS", true),
+    ("/api/user/sessions", "GET", "GET, DELETE, HEAD, OPTIONS", true),
+    ("/api/user/sessions/x", "DELETE", "DELETE, OPTIONS", true),
     ("/api/user/update", "PUT", "PUT, PATCH, OPTIONS", true),
 ];
 
@@ -28,12 +31,12 @@ async fn another_method_is_405_with_allow_and_a_401_comes_before_it() {
     let person = Person::new().await;
     for (path, _, allow, is_guarded) in ENDPOINTS {
         for slash in ["", "/"] {
-            let request = || person.api.request("DELETE", &format!("{path}{slash}"));
+            let request = || person.api.request("PURGE", &format!("{path}{slash}"));
             if is_guarded {
                 send(request()).await.expect_unauthorized();
             }
             let answer = send(request().header("authorization", format!("JWT {}", person.access))).await;
-            answer.expect(405, &json!({ "detail": "Method \"DELETE\" not allowed." }));
+            answer.expect(405, &json!({ "detail": "Method \"PURGE\" not allowed." }));
             assert_eq!(answer.header("allow"), allow, "{path}");
         }
     }

@@ -1,6 +1,9 @@
 //! `GET /api/user/me/`.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::support::{Api, Person, postgres, redis, send, stack};
 
@@ -45,7 +48,7 @@ async fn deleting_the_sessions_key_ends_its_access_and_refresh_tokens() {
     let other = Person::sign_in(&person.api, &person.email).await;
     person.me().await.expect_status(200);
     assert_eq!(redis(stack(), &["DEL", &person.session_key()]), "1");
-    person.me().await.expect_unauthorized();
+    is_out(&person).await;
     let expected = json!({ "detail": "Token is invalid", "code": "token_not_valid" });
     person.refresh().await.expect_unauthorized().expect(401, &expected);
     person.update(&json!({ "full_name": "X" })).await.expect_unauthorized();
@@ -60,8 +63,18 @@ async fn a_user_who_is_gone_or_disabled_has_no_tokens() {
     postgres(stack(), &format!("delete from users where id = '{}'", gone.id));
     postgres(stack(), &format!("update users set disabled_at = now() where id = '{}'", disabled.id));
     for person in [gone, disabled] {
-        person.me().await.expect_unauthorized();
+        // Postgres tells of what a hand has changed there, a moment later.
+        is_out(&person).await;
         person.refresh().await.expect_unauthorized();
+    }
+}
+
+/// By two seconds from now.
+async fn is_out(person: &Person) {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while person.me().await.status != 401 {
+        assert!(Instant::now() < deadline, "still signed in");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -73,8 +86,9 @@ async fn a_session_key_that_a_hand_has_spoilt_is_no_session() {
         let person = Person::new().await;
         let key = person.session_key();
         let command: Vec<&str> = spoil.iter().map(|word| if *word == "KEY" { key.as_str() } else { word }).collect();
+        person.me().await.expect_status(200);
         redis(stack(), &command);
-        person.me().await.expect_unauthorized();
+        is_out(&person).await;
         person.refresh().await.expect_unauthorized();
     }
 }

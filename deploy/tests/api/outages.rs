@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Answer, Api, Form, PASSWORD, Person, drawn, is_back, is_in_order, is_unavailable, jpeg, send, unique,
-    within_deadline,
+    Answer, Api, Form, PASSWORD, Person, drawn, is_back, is_in_order, is_unavailable, jpeg, send, turns_unavailable,
+    unique, within_deadline,
 };
 
 fn start() -> Stack {
@@ -37,8 +37,8 @@ async fn goes_away_and_comes_back(part: Part) {
         }
         for round in 0..2 {
             let what = |endpoint: &str| format!("{part:?} {how}, round {round}: {endpoint}");
-            is_unavailable(&what("me"), &within_deadline(&what("me"), person.me()).await);
-            is_unavailable(&what("refresh"), &within_deadline(&what("refresh"), person.refresh()).await);
+            turns_unavailable(&what("me"), async || person.me().await).await;
+            turns_unavailable(&what("refresh"), async || person.refresh().await).await;
             let login = within_deadline(&what("login"), Person::login(&api, &person.email, PASSWORD)).await;
             is_unavailable(&what("login"), &login);
             let update = within_deadline(&what("update"), person.update(&json!({ "full_name": "X" }))).await;

@@ -1,6 +1,9 @@
 //! `POST /api/user/refresh/`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::{Answer, Api, Person, claims, redis, stack};
 
@@ -46,24 +49,83 @@ async fn what_is_no_refresh_token_is_401() {
 }
 
 #[tokio::test]
-async fn of_many_refreshes_at_once_no_two_get_different_successors() {
+async fn the_same_token_gives_the_same_successor_within_the_grace() {
     let person = Person::new().await;
-    let all: Vec<_> = (0..30)
-        .map(|_| {
-            let person = person.clone();
-            tokio::spawn(async move { person.refresh().await })
+    let first = person.refresh().await;
+    let again = person.refresh().await;
+    assert_eq!(first.expect_status(200).json(), again.expect_status(200).json(), "a lost answer costs nothing");
+    let successor = first.json()["refresh"].as_str().unwrap().to_owned();
+    refresh(&successor).await.expect_status(200);
+}
+
+/// Who shows `token` is refused, and the session of `person` has ended.
+async fn ends_the_session(person: &Person, token: &str, access: &str) {
+    let expected = json!({ "detail": "Token is invalid", "code": "token_not_valid" });
+    refresh(token).await.expect_unauthorized().expect(401, &expected);
+    assert_eq!(redis(stack(), &["EXISTS", &person.session_key()]), "0");
+    person.api.get_as("/api/user/me/", access).await.expect_unauthorized();
+    person.me().await.expect_unauthorized();
+}
+
+#[tokio::test]
+async fn a_token_that_is_shown_after_the_grace_ends_the_session() {
+    let person = Person::new().await;
+    let pair = person.refresh().await.expect_status(200).json();
+    let key = person.session_key();
+    let rotated_at: u64 = redis(stack(), &["HGET", &key, "rotated_at"]).parse().unwrap();
+    // As if eleven seconds had passed.
+    redis(stack(), &["HSET", &key, "rotated_at", &(rotated_at - 11).to_string()]);
+    ends_the_session(&person, &person.refresh, pair["access"].as_str().unwrap()).await;
+    refresh(pair["refresh"].as_str().unwrap()).await.expect_unauthorized();
+}
+
+#[tokio::test]
+async fn a_token_two_steps_behind_ends_the_session_at_once() {
+    let person = Person::new().await;
+    let pair = person.refresh().await.expect_status(200).json();
+    let pair = refresh(pair["refresh"].as_str().unwrap()).await.expect_status(200).json();
+    ends_the_session(&person, &person.refresh, pair["access"].as_str().unwrap()).await;
+    refresh(pair["refresh"].as_str().unwrap()).await.expect_unauthorized();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_refreshes_at_once_fork_no_session_and_sign_nobody_out() {
+    const SESSIONS: usize = 100;
+    const EACH: usize = 100;
+    // As many as nginx takes connections.
+    let places = Arc::new(Semaphore::new(500));
+    let person = Person::new().await;
+    let mut people = vec![person.clone()];
+    for _ in 1..SESSIONS / 2 {
+        people.push(Person::sign_in(&person.api, &person.email).await);
+    }
+    // Fifty sessions is what one user may have.
+    let second = Person::new().await;
+    people.push(second.clone());
+    while people.len() < SESSIONS {
+        people.push(Person::sign_in(&second.api, &second.email).await);
+    }
+    let all: Vec<_> = (0..SESSIONS * EACH)
+        .map(|number| {
+            let person = people[number % SESSIONS].clone();
+            let places = Arc::clone(&places);
+            tokio::spawn(async move {
+                let _place = places.acquire().await.unwrap();
+                let answer = person.refresh().await;
+                (number % SESSIONS, answer.expect_status(200).json()["refresh"].as_str().unwrap().to_owned())
+            })
         })
         .collect();
-    let mut successors = std::collections::BTreeSet::new();
+    let mut successors = vec![std::collections::BTreeSet::new(); SESSIONS];
     for one in all {
-        let answer = one.await.unwrap();
-        assert!(matches!(answer.status, 200 | 401), "{}", answer.text());
-        if answer.status == 200 {
-            successors.insert(answer.json()["refresh"].as_str().unwrap().to_owned());
-        }
+        let (session, successor) = one.await.unwrap();
+        successors[session].insert(successor);
     }
-    assert_eq!(successors.len(), 1, "the session was forked");
-    refresh(successors.first().unwrap()).await.expect_status(200);
+    for (person, successors) in people.iter().zip(successors) {
+        assert_eq!(successors.len(), 1, "a session was forked");
+        person.me().await.expect_status(200);
+        refresh(successors.first().unwrap()).await.expect_status(200);
+    }
 }
 
 #[tokio::test]

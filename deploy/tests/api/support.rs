@@ -12,7 +12,7 @@ mod stores;
 
 pub use answer::Answer;
 pub use api::{Api, Form, send};
-pub use faults::{is_back, is_in_order, is_unavailable, until, within_deadline};
+pub use faults::{is_back, is_in_order, is_unavailable, turns_unavailable, until, within_deadline};
 pub use person::{PASSWORD, Person, claims};
 pub use photos::{drawn, jpeg, photographs};
 pub use proxy::Proxy;

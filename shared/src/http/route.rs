@@ -1,6 +1,6 @@
 //! The few filters that routes are built from.
 //!
-//! A warp rejection means "not mine, ask the next route", never "this failed": so only a path and [`only`] reject,
+//! A warp rejection means "not mine, ask the next route", never "this failed": so only a path and a method ([`only`], [`guarded`], [`when`]) reject,
 //! [`answer`] closes the table of routes, and all that happens after is a reply. The `Infallible` of [`answer`]
 //! proves that nothing goes unanswered.
 
@@ -73,6 +73,15 @@ where
             refuse_other(methods, &method).map(|()| head)
         }
     })
+}
+
+/// Lets `methods` pass, and leaves the others to the next route of the same path, which must be an [`only`] or a
+/// [`guarded`] one with all the methods of the resource.
+pub fn when(methods: Methods) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    let is_mine = move |method: Method| {
+        std::future::ready(if allows(methods, &method) { Ok(()) } else { Err(warp::reject::not_found()) })
+    };
+    warp::method().and_then(is_mine).untuple_one()
 }
 
 fn refuse_other(methods: Methods, method: &Method) -> Result<(), Rejection> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use auth_api::store::redis_link::Redis;
-use auth_api::store::sessions::{self, Rotation};
+use auth_api::store::sessions::{self, Rotation, Shown};
 use auth_api::tokens::refresh_digest;
 use shared::clock::Clock;
 use tokio::task::JoinSet;
@@ -130,7 +130,8 @@ fn rotations<'a>(bench: &'a Bench, deployment: &'a Deployment) -> Result<Side<'a
                 tokens.push((user, refresh_digest(population::first_jti(user, Which::Rotated))));
             }
             let lifetime = deployment.config.tokens.refresh_lifetime;
-            chains.push(Rotations { redis, tokens, lifetime, count: 0 });
+            let grace = deployment.config.refresh_grace;
+            chains.push(Rotations { redis, tokens, lifetime, grace, count: 0 });
         }
         Ok::<_, Error>(chains)
     })?;
@@ -142,6 +143,7 @@ struct Rotations {
     redis: Redis,
     tokens: Vec<(u32, String)>,
     lifetime: Duration,
+    grace: Duration,
     count: usize,
 }
 
@@ -151,16 +153,15 @@ impl Chain for Rotations {
         let at = self.count % self.tokens.len();
         let Some((user, digest)) = self.tokens.get_mut(at) else { return Ok(false) };
         let successor = format!("{:064x}", self.count);
-        let rotation = sessions::rotate(
-            &self.redis,
-            population::session(*user, Which::Rotated),
+        let shown = Shown {
+            session: population::session(*user, Which::Rotated),
             digest,
-            &successor,
-            population::stamp(*user),
-            Clock::system().unix_seconds(),
-            self.lifetime,
-        );
-        let is_rotated = rotation.await? == Rotation::Rotated;
+            successor_digest: &successor,
+            stamp: population::stamp(*user),
+        };
+        let now = Clock::system().unix_seconds();
+        let rotation = sessions::rotate(&self.redis, shown, now, self.lifetime, self.grace).await?;
+        let is_rotated = matches!(rotation, Rotation::Issued(_));
         *digest = successor;
         Ok(is_rotated)
     }

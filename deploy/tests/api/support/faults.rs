@@ -9,6 +9,9 @@ use super::{Answer, PASSWORD, Person};
 /// An answer must come within this, the configured deadline and some air for a busy machine.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long what is known may be known: two seconds, and air.
+const REMEMBERED: Duration = Duration::from_secs(3);
+
 /// All must be in order again within this.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -29,6 +32,19 @@ pub fn is_unavailable(what: &str, answer: &Answer) {
         "{what}: Retry-After {:?}",
         answer.header("retry-after")
     );
+}
+
+/// What was read just before may be answered for two seconds; then it is 503, each time in time.
+pub async fn turns_unavailable(what: &str, mut ask: impl AsyncFnMut() -> Answer) {
+    let since = Instant::now();
+    loop {
+        let answer = within_deadline(what, ask()).await;
+        if answer.status != 200 {
+            return is_unavailable(what, &answer);
+        }
+        assert!(since.elapsed() < REMEMBERED, "{what}: still 200 after {REMEMBERED:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Asks until it succeeds.
