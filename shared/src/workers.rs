@@ -5,12 +5,14 @@
 //! time; past it the answer is [`Overload`] at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How much is done at once, and how much may wait.
 #[derive(Clone, Debug)]
@@ -80,12 +82,15 @@ impl<W: Worker> Workers<W> {
     }
 
     /// Does `work` as soon as a thread is free. Work that nobody waits for any more, or that waited too long, is not
-    /// begun.
+    /// begun, and who waited too long is told so at once.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut W) -> T + Send + 'static) -> Result<T, Overload> {
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + self.queue_timeout;
+        // Taken once: by the thread that begins the work, or by who no longer waits for it.
+        let is_taken = Arc::new(AtomicBool::new(false));
+        let may_begin = Arc::clone(&is_taken);
         let job: Job<W> = Box::new(move |worker| {
-            if reply.is_closed() {
+            if reply.is_closed() || may_begin.swap(true, Ordering::SeqCst) {
                 return;
             }
             let done = if Instant::now() < deadline {
@@ -100,7 +105,13 @@ impl<W: Worker> Workers<W> {
             TrySendError::Full(_) => Overload::QueueFull,
             TrySendError::Disconnected(_) => Overload::Panicked,
         })?;
-        answer.await.unwrap_or(Err(Overload::Panicked))
+        let mut answer = pin!(answer);
+        match timeout_at(deadline, &mut answer).await {
+            Ok(done) => done.unwrap_or(Err(Overload::Panicked)),
+            Err(_) if !is_taken.swap(true, Ordering::SeqCst) => Err(Overload::WaitedTooLong),
+            // It has begun: it will not take long.
+            Err(_) => answer.await.unwrap_or(Err(Overload::Panicked)),
+        }
     }
 }
 
@@ -121,7 +132,7 @@ fn run<W: Worker>(mut worker: W, queue: &Mutex<Receiver<Job<W>>>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use futures_util::FutureExt as _;
 
@@ -170,6 +181,19 @@ mod tests {
         release.send(()).unwrap();
         assert_eq!(first.await, Ok(true));
         assert_eq!(workers.run(|()| BEGUN.load(Ordering::SeqCst)).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn who_waited_too_long_is_told_so_while_the_thread_is_at_work() {
+        let workers = one_thread(8, Duration::from_millis(300));
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (entered, is_running) = oneshot::channel();
+        let mut first = Box::pin(workers.run(move |()| entered.send(()).is_ok() && held.recv().is_ok()));
+        assert!((&mut first).now_or_never().is_none());
+        is_running.await.unwrap();
+        assert_eq!(workers.run(|()| ()).await, Err(Overload::WaitedTooLong));
+        release.send(()).unwrap();
+        assert_eq!(first.await, Ok(true), "what has begun is not cut");
     }
 
     #[tokio::test]
