@@ -16,6 +16,7 @@ use crate::store::PostgresConfig;
 use crate::store::redis_link::RedisConfig;
 use crate::store::redis_link::address::{self, RedisAddress};
 use crate::store::redis_link::tls::Tls;
+use crate::throttle::ThrottleConfig;
 use crate::tokens::{KeySource, TokenConfig};
 
 /// The settings of auth-api.
@@ -52,6 +53,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Passwords.
     pub hashing: HashingConfig,
+    /// How many of them may be tried.
+    pub throttle: ThrottleConfig,
     /// The largest picture, in bytes.
     pub picture_bytes_max: usize,
     /// The largest body of an endpoint that takes no picture, in bytes.
@@ -87,6 +90,7 @@ impl Config {
             "/run/secrets/media",
             "the file that holds the secret of auth-api and media-server, 16 bytes or more, the same for both",
         );
+        let hashing = hashing(settings)?;
         let (upload_grace, sweep_interval) = sweep(settings, media.timeout, store_timeout)?;
         Ok(Self {
             listen,
@@ -115,7 +119,8 @@ impl Config {
                 "sessions",
                 "sessions of one user; one more, and the least recently used ends",
             )?,
-            hashing: hashing(settings)?,
+            throttle: throttle(settings, &hashing.workers, store_timeout)?,
+            hashing,
             picture_bytes_max: settings.number(
                 "PICTURE_BYTES_MAX",
                 10 * 1024 * 1024,
@@ -372,5 +377,42 @@ fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingError> {
             "how long a request may wait for a hash; past it the answer is 503",
         )?,
         },
+    })
+}
+
+/// Longer than a hash takes, in whatever parameters.
+const HASH_MAX: Duration = Duration::from_secs(10);
+
+/// OWASP ASVS 2.2.1 allows 100 failures an hour on an account, NIST SP 800-63B 100 in a row: 10 in a quarter of an hour, and
+/// so 40 an hour, from one address are well below, and more than anybody mistypes.
+fn throttle(
+    settings: &mut Settings,
+    hashing: &WorkersConfig,
+    store_timeout: Duration,
+) -> Result<ThrottleConfig, SettingError> {
+    Ok(ThrottleConfig {
+        failures_per_account: settings.number(
+            "LOGIN_FAILURES_PER_ACCOUNT",
+            10,
+            1..=100_000,
+            "failures",
+            "wrong passwords for one account from one address (IPv6: a /64) within the window; past it the answer is 429",
+        )?,
+        failures_per_address: settings.number(
+            "LOGIN_FAILURES_PER_ADDRESS",
+            100,
+            1..=100_000,
+            "failures",
+            "wrong passwords for whatever accounts from one address within the window: of all who share it",
+        )?,
+        window: settings.seconds(
+            "LOGIN_FAILURES_WINDOW_SECONDS",
+            900,
+            1..=86_400,
+            "how long a wrong password counts",
+        )?,
+        waiting_max: hashing.queue_max,
+        waiting_timeout: hashing.queue_timeout,
+        held: hashing.queue_timeout + store_timeout * 2 + HASH_MAX,
     })
 }

@@ -1,5 +1,7 @@
 //! What can go wrong, and the one place where it becomes an answer.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 use shared::http::Problem;
 use shared::workers::Overload;
@@ -30,6 +32,12 @@ pub enum Error {
     /// There is no such session.
     #[error("no such session")]
     NoSuchSession,
+    /// Too many passwords were wrong.
+    #[error("too many failed logins")]
+    Throttled {
+        /// Until the next may be tried.
+        wait: Duration,
+    },
     /// No access token was shown.
     #[error("no access token")]
     NoAccessToken,
@@ -118,6 +126,10 @@ impl From<Error> for Problem {
             }
             Error::WrongPassword => Problem::fields(FieldErrors::of("password", "Invalid password.").0),
             Error::NoSuchSession => Problem::not_found(),
+            // Rounded up: a try must be possible then.
+            Error::Throttled { wait } => {
+                Problem::throttled(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).because(error)
+            }
             Error::NoAccessToken => Problem::access_token("Authentication credentials were not provided.", None),
             Error::AccessToken(fault) => {
                 Problem::access_token("Given token not valid for any token type", Some(&fault.to_string()))

@@ -151,6 +151,7 @@ impl Worker {
         salt: &Salt,
         out: &mut [u8],
     ) -> Result<(), String> {
+        tracing::debug!("a password is hashed");
         if self.memory.len() < params.block_count() {
             self.memory.resize(params.block_count(), Block::default());
         }

@@ -1,7 +1,7 @@
 //! auth-api: credentials and tokens.
 //!
 //! The way of a request: [`shared::http::serve`] → [`routes`] → a handler ([`accounts`], [`sessions`]) → [`caller`] (who
-//! calls) → [`fields`] and [`domain`] (what they ask) → [`hashing`], [`pictures`], [`store`] → [`error`], once.
+//! calls) → [`fields`] and [`domain`] (what they ask) → [`throttle`], [`hashing`], [`pictures`], [`store`] → [`error`], once.
 //!
 //! | module | what it is |
 //! | --- | --- |
@@ -11,6 +11,7 @@
 //! | [`caller`] | the only place where a [`caller::Caller`] is made |
 //! | [`domain`] | e-mail, name, password, picture: parse or refuse; knows no HTTP and no store |
 //! | [`tokens`] | signing, reading, keys and their rotation |
+//! | [`throttle`] | how many passwords may be tried |
 //! | [`hashing`] | Argon2id on bounded threads |
 //! | [`store`] | every SQL statement and Redis command; knows no HTTP |
 //! | [`media`], [`pictures`] | the client of media-server, and what keeps it and Postgres of one mind |
@@ -30,6 +31,7 @@ pub mod readiness;
 pub mod routes;
 pub mod sessions;
 pub mod store;
+pub mod throttle;
 pub mod tokens;
 
 use shared::clock::Clock;
@@ -42,6 +44,7 @@ use media::MediaServer;
 use store::reads::Reads;
 use store::redis_link::Redis;
 use store::user_reads::UserReads;
+use throttle::Throttle;
 use tokens::Tokens;
 
 /// All that a handler needs.
@@ -58,6 +61,8 @@ pub struct App {
     pub reads: Reads,
     /// The link to Redis.
     pub redis: Redis,
+    /// How many passwords may be tried.
+    pub throttle: Throttle,
     /// The hashing threads.
     pub hashing: Hashing,
     /// Signs and reads tokens.
@@ -108,6 +113,7 @@ impl App {
         let (reads, redis) = Reads::start(&config.redis, user_reads)?;
         Ok(Self {
             reads,
+            throttle: Throttle::new(redis.clone(), random.clone(), config.throttle.clone()),
             redis,
             hashing: Hashing::start(&config.hashing, random.clone())?,
             tokens: Tokens::open(config.tokens.clone(), clock.clone(), &random)?,

@@ -17,7 +17,7 @@ use crate::domain::{Email, Password, present};
 use crate::error::{Error, FieldErrors};
 use crate::hashing::Verdict;
 use crate::store::sessions::{NewSession, Rotation, SessionId, Shown};
-use crate::store::users::User;
+use crate::store::users::{Credentials, User};
 use crate::store::{self, StoreError, within};
 use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, refresh_digest, successor_jti};
 use crate::{App, fields, new_uuid};
@@ -59,20 +59,26 @@ pub fn shown(presented: crate::domain::Presented<'_>, trim: bool) -> Result<&str
 }
 
 /// The one function that checks a password. Unknown, disabled and wrong take the same way and the same time.
-pub async fn authenticate(app: &App, email: &str, password: Password, _origin: &Origin) -> Result<User, Error> {
-    let found = match Email::parse(email) {
-        Ok(email) => {
+pub async fn authenticate(app: &App, email: &str, password: Password, origin: &Origin) -> Result<User, Error> {
+    let parsed = Email::parse(email).ok();
+    // What is no address is nobody's, and is throttled like any other.
+    let account = parsed.as_ref().map_or(email, Email::canonical);
+    let attempt = app.throttle.admit(account, origin.ip).await?;
+    let found = match parsed {
+        Some(email) => {
             let find = async { store::users::find_credentials(&app.postgres.get().await?, &email).await };
             within(app.config.store_timeout, find).await?
         }
-        Err(_) => None,
+        None => None,
     };
     let hash = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let verdict = app.hashing.verify(password.clone(), hash).await?;
-    let Some(credentials) = found.filter(|_| verdict != Verdict::Wrong) else { return Err(Error::WrongCredentials) };
-    if credentials.user.is_disabled {
+    let is_let_in = |found: &Credentials| verdict != Verdict::Wrong && !found.user.is_disabled;
+    let Some(credentials) = found.filter(is_let_in) else {
+        attempt.failed().await?;
         return Err(Error::WrongCredentials);
-    }
+    };
+    attempt.right().await?;
     if verdict == Verdict::RightButWeak {
         let new_hash = app.hashing.hash(password).await?;
         let rehash = async {

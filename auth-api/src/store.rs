@@ -8,11 +8,13 @@
 //! | [`picture_deletions`] | Postgres | the outbox to media-server |
 //! | [`sessions`] | Redis | sessions |
 //! | [`user_copies`] | Redis | copies of accounts, beside their sessions |
+//! | [`failures`] | Redis | failed tries of a password |
 //! | [`redis_link`] | Redis | the connection |
 //! | [`reads`] | memory, Redis, Postgres | the session and the account of each request |
 //!
 //! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
 
+pub mod failures;
 pub mod migrations;
 pub mod picture_deletions;
 pub mod reads;
