@@ -34,7 +34,7 @@ impl Key {
         let public = pair.public_key().as_ref().to_vec();
         Some(Self {
             kid: Some(kid).filter(|kid| kid.len() <= KID_BYTES_MAX)?.to_owned(),
-            made_at: kid.split('-').next().and_then(|time| time.parse().ok()).unwrap_or_default(),
+            made_at: made_at(kid),
             algorithm: Algorithm::EdDSA,
             encoding: EncodingKey::from_ed_der(pkcs8),
             decoding: DecodingKey::from_ed_der(&public),
@@ -90,6 +90,11 @@ impl Key {
         let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.public.as_ref()?);
         Some(Jwk { kty: "OKP", crv: "Ed25519", x, kid: self.kid.clone(), r#use: "sig", alg: "EdDSA" })
     }
+}
+
+/// When the key of this `kid` was made, in Unix seconds.
+pub(super) fn made_at(kid: &str) -> u64 {
+    kid.split('-').next().and_then(|time| time.parse().ok()).unwrap_or_default()
 }
 
 /// A public key (RFC 7517; Ed25519: RFC 8037, section 2).

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use shared::clock::Clock;
 use shared::random::Random;
 
-use super::key::{Key, pkcs8};
+use super::key::{Key, made_at, pkcs8};
 use super::keys::KeyError;
 
 /// The directory. Cheap to clone.
@@ -92,6 +92,12 @@ impl KeyFiles {
 
     /// Makes a key: written whole under another name, so that nobody reads half of it. Returns its `kid`.
     pub(super) fn make(&self, _: &Lock, clock: &Clock, random: &Random) -> Result<String, KeyError> {
+        let times: Vec<u64> = self.list()?.iter().map(|(kid, _)| made_at(kid)).collect();
+        let mut made_at = clock.unix_seconds();
+        // Two of one second would be in no order.
+        while times.contains(&made_at) {
+            made_at += 1;
+        }
         let make = || {
             let unique = hex::encode(random.bytes::<8>());
             let draft = self.0.join(format!(".{unique}.draft"));
@@ -99,7 +105,7 @@ impl KeyFiles {
             file.write_all(pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes()))).as_bytes())?;
             self.give_to_owner(&file)?;
             file.sync_all()?;
-            let kid = format!("{}-{unique}", clock.unix_seconds());
+            let kid = format!("{made_at}-{unique}");
             fs::rename(&draft, self.0.join(format!("{kid}.pem")))?;
             File::open(&self.0)?.sync_all()?;
             Ok(kid)

@@ -250,7 +250,11 @@ pub(super) mod tests {
         let (directory, clock, random) = (Directory::new(), Clock::manual(1_000_000_000), Random::system());
         let rotate = || rotate(&directory.source(), times, &clock, &random).unwrap();
         let first = rotate();
-        assert_eq!(first.ring.signing(clock.unix_seconds()).unwrap().kid(), first.kid);
+        for _ in 0..8 {
+            let at_once = rotate();
+            assert_eq!(at_once.ring.signing(clock.unix_seconds()).unwrap().kid(), first.kid, "in the same second");
+            std::fs::remove_file(directory.path().join(format!("{}.pem", at_once.kid))).unwrap();
+        }
         clock.advance(Duration::from_secs(5000));
         let second = rotate();
         assert_eq!((second.removed.len(), second.ring.keys().len()), (0, 2));

@@ -75,6 +75,7 @@ async fn a_rotation_signs_nobody_out_and_no_replica_signs_with_a_key_that_anothe
     let replica = || Tokens::open(config(directory.source()), clock.clone(), &random).unwrap();
     let (one, other) = (replica(), replica());
     let before = pair(&one, &clock);
+    clock.advance(Duration::from_secs(1));
     let settings = config(directory.source());
     let rotated = keys::rotate(&settings.keys, settings.key_times(), &clock, &random).unwrap();
     look(&one, &clock).await;
