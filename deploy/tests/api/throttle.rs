@@ -194,6 +194,22 @@ async fn an_address_that_tries_many_accounts_is_blocked_on_every_replica() {
 }
 
 #[tokio::test]
+async fn the_password_that_deletes_an_account_is_counted_with_those_that_sign_in() {
+    let (api, person, address) = (direct(), Person::new().await, ipv4());
+    let delete = async |password: &str| {
+        let request = api.request("DELETE", "/api/user/me/").header("x-forwarded-for", &address);
+        let request = request.header("authorization", format!("JWT {}", person.access));
+        send(request.json(&json!({ "password": password }))).await
+    };
+    guess(&api, &address, &person.email, PER_ACCOUNT - 1).await;
+    assert_eq!(delete(WRONG).await.status, 400);
+    is_throttled(&delete(PASSWORD).await);
+    is_throttled(&login(&api, &address, &person.email, PASSWORD).await);
+    pass(&address, 900);
+    assert_eq!(delete(PASSWORD).await.status, 204);
+}
+
+#[tokio::test]
 async fn redis_is_told_no_email_address() {
     let (api, person, address) = (direct(), Person::new().await, ipv4());
     guess(&api, &address, &person.email, 1).await;
