@@ -31,6 +31,7 @@ mod pictures;
 mod redis_topologies;
 mod refresh;
 mod register;
+mod revocation;
 mod rotation;
 mod sessions;
 mod support;
