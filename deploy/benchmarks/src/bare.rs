@@ -33,9 +33,9 @@ pub struct Bare {
 impl Bare {
     /// Takes one answer to `me` from `deployment`, and starts the server that gives the like: body and headers are as long.
     pub fn start(runtime: &Runtime, deployment: &Deployment, answer: &Path) -> Result<Self, Error> {
-        let access = deployment.access_tokens()?.pop().unwrap_or_default();
+        let access = deployment.access_tokens()?.first().map(String::as_str).unwrap_or_default();
         let auth_api = &deployment.stack()?.env().auth_api;
-        let given = runtime.block_on(async { Client::connect(auth_api).await?.get("/api/user/me/", &access).await })?;
+        let given = runtime.block_on(async { Client::connect(auth_api).await?.get("/api/user/me/", access).await })?;
         if !given.status().is_success() {
             return Err(Error::Bare(format!("me answers {}", given.status())));
         }

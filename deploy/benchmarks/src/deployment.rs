@@ -1,5 +1,6 @@
 //! A running stack of the bench's own, with its users and sessions.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub struct Deployment {
     /// auth-api's settings, as far as they matter to who measures it.
     pub config: Arc<Config>,
     tokens: Tokens,
+    access_tokens: OnceCell<Vec<String>>,
 }
 
 /// Tokens of the bench outlive its longest run.
@@ -40,7 +42,7 @@ impl Deployment {
         let config = Arc::new(config(&stack, data)?);
         let lasting = TokenConfig { access_lifetime: ACCESS_LIFETIME, ..config.tokens.clone() };
         let tokens = Tokens::open(lasting, Clock::system(), &Random::system())?;
-        let deployment = Self { stack: Some(stack), size, config, tokens };
+        let deployment = Self { stack: Some(stack), size, config, tokens, access_tokens: OnceCell::new() };
         runtime.block_on(async {
             population::keep_users(&deployment.config, size).await?;
             deployment.make_sessions().await
@@ -58,9 +60,14 @@ impl Deployment {
         Ok(Redis::connect(&self.config.redis, |_| ())?)
     }
 
-    /// Access tokens of all sessions in play.
-    pub fn access_tokens(&self) -> Result<Vec<String>, Error> {
-        self.size.playing().map(|user| Ok(self.pair(user, Which::Counted)?.access)).collect()
+    /// Access tokens of all sessions in play: the same for all rows, as a caller shows the same one while it lives.
+    pub fn access_tokens(&self) -> Result<&[String], Error> {
+        if let Some(signed) = self.access_tokens.get() {
+            return Ok(signed);
+        }
+        let tokens = self.size.playing().map(|user| Ok(self.pair(user, Which::Counted)?.access));
+        let signed = tokens.collect::<Result<_, Error>>()?;
+        Ok(self.access_tokens.get_or_init(|| signed))
     }
 
     /// A session made anew; its refresh token.
