@@ -1,5 +1,6 @@
 //! What processes hold, in MB (1,000,000 bytes).
 
+use procfs::ProcError;
 use procfs::process::Process;
 
 use crate::error::Error;
@@ -20,13 +21,17 @@ pub fn resident(pid: i32) -> Result<Resident, Error> {
     Ok(Resident { now_mb: megabytes(now * 1024), peak_mb: megabytes(peak * 1024) })
 }
 
-/// Of several processes together, what they share counted once.
+/// Of several processes together, what they share counted once. One that has just ended holds nothing.
 pub fn proportional_mb(pids: &[i32]) -> Result<f64, Error> {
     let mut bytes = 0;
     for pid in pids {
-        let rollup = Process::new(*pid)?.smaps_rollup()?;
-        bytes +=
-            rollup.memory_map_rollup.into_iter().filter_map(|map| map.extension.map.get("Pss").copied()).sum::<u64>();
+        let rollup = match Process::new(*pid).and_then(|process| process.smaps_rollup()) {
+            Ok(rollup) => rollup,
+            Err(ProcError::NotFound(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let maps = rollup.memory_map_rollup.into_iter();
+        bytes += maps.filter_map(|map| map.extension.map.get("Pss").copied()).sum::<u64>();
     }
     Ok(megabytes(bytes))
 }
