@@ -54,4 +54,4 @@ pub use options::Options;
 pub use part::Part;
 pub use redis_server::RedisServer;
 pub use rustix::process::Signal;
-pub use stack::{Replica, Stack};
+pub use stack::Stack;

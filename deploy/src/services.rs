@@ -31,13 +31,6 @@ pub(crate) fn auth_api(plan: &Plan) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// Another auth-api beside the stack's own, on `port`, with `settings` over the stack's.
-pub(crate) fn replica(plan: &Plan, port: u16, settings: &[(&str, &str)]) -> Result<Command, Error> {
-    let mut command = auth_api(plan)?;
-    command.env("LISTEN", address(port)).envs(settings.iter().copied());
-    Ok(command)
-}
-
 /// auth-api's migrations.
 pub(crate) fn migrate(plan: &Plan) -> Result<(), Error> {
     let mut command = plan.step(Part::AuthApi, &plan.programs.auth_api, "keys")?;

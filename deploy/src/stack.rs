@@ -18,7 +18,7 @@ use crate::nginx::{Front, Site};
 use crate::options::Options;
 use crate::part::Part;
 use crate::plan::{Plan, TAIL_LINES};
-use crate::{http, nginx, ports, postgres, redis, services};
+use crate::{http, nginx, postgres, redis, services};
 
 /// How long a part may take until it is ready. Postgres may have a log to replay.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -141,15 +141,6 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts another auth-api beside the stack's own, with `settings` over the stack's, and waits until it can do its
-    /// work. nginx does not know of it.
-    pub fn replica(&self, settings: &[(&str, &str)]) -> Result<Replica, Error> {
-        let port = ports::any_free()?;
-        let child = Child::start(Part::AuthApi, services::replica(&self.plan, port, settings)?)?;
-        self.wait(Part::AuthApi, || services::is_ready(port))?;
-        Ok(Replica { base: format!("http://127.0.0.1:{port}"), _child: child })
-    }
-
     /// Stops all parts in order, so that nothing in flight is lost.
     pub fn shutdown(self) {
         self.plan.data.remove_env();
@@ -201,14 +192,6 @@ impl Stack {
     fn report(&self, doing: &str) {
         (self.plan.progress)(doing);
     }
-}
-
-/// Another auth-api. Dropping it kills it.
-#[derive(Debug)]
-pub struct Replica {
-    /// Where it is, as in `http://127.0.0.1:8011`.
-    pub base: String,
-    _child: Child,
 }
 
 impl Drop for Stack {

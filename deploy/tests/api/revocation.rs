@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use deploy::{Options, Stack};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Api, PASSWORD, Person, Proxy, postgres, redis, until};
+use crate::support::{Api, PASSWORD, Person, Proxy, Replica, postgres, redis, stack, until};
 
 /// Sessions that are ended, and every how many of them with the second replica cut off.
 const TRIES: u32 = 100;
@@ -39,12 +38,12 @@ fn printed(what: &str, mut times: Vec<Duration>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_session_is_over_on_two_replicas_a_hundred_times_of_a_hundred() {
-    let stack = Stack::start(Options::scratch().unwrap()).unwrap();
-    let env = stack.env();
-    let port = env.redis_args().skip_while(|arg| *arg != "-p").nth(1).unwrap().parse().unwrap();
-    let proxy = Proxy::to(port).await;
-    let replica = stack.replica(&[("REDIS_URL", &format!("redis://127.0.0.1:{}/0", proxy.port))]).unwrap();
-    let (near, far) = (Api::at(&env.auth_api), Api::at(&replica.base));
+    let env = stack();
+    let word_after = |flag: &str| env.redis_args().skip_while(|word| *word != flag).nth(1).unwrap();
+    let proxy = Proxy::to(word_after("-p").parse().unwrap()).await;
+    let url = format!("redis://:{}@127.0.0.1:{}/0", word_after("-a"), proxy.port);
+    let replica = Replica::start(&[("REDIS_URL", &url)]).await;
+    let (near, far) = (Api::at(&env.auth_api), replica.api.clone());
     let owner = Person::at(&near).await;
     let (mut told, mut cut_off) = (Vec::new(), Vec::new());
     for number in 0..TRIES {
@@ -66,14 +65,12 @@ async fn a_deleted_session_is_over_on_two_replicas_a_hundred_times_of_a_hundred(
     }
     printed("told", told);
     printed("cut off", cut_off);
-    stack.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_replica_changes_the_other_reads_back() {
-    let stack = Stack::start(Options::scratch().unwrap()).unwrap();
-    let replica = stack.replica(&[]).unwrap();
-    let (near, far) = (Api::at(&stack.env().auth_api), Api::at(&replica.base));
+    let replica = Replica::start(&[]).await;
+    let (near, far) = (Api::at(&stack().auth_api), replica.api.clone());
     let here = Person::at(&near).await;
     let there = Person { api: far.clone(), ..here.clone() };
     let mut at_once = 0;
@@ -99,10 +96,9 @@ async fn what_one_replica_changes_the_other_reads_back() {
     there.me().await.expect_status(200);
     Person::login(&far, &here.email, PASSWORD).await.expect_status(400);
     // What a hand changes in Postgres is told to both.
-    postgres(stack.env(), &format!("update users set full_name = 'By hand' where id = '{}'", here.id));
+    postgres(stack(), &format!("update users set full_name = 'By hand' where id = '{}'", here.id));
     for person in [&here, &there] {
         let is_told = async || person.me().await.expect_status(200).json()["full_name"] == "By hand";
         until("the change by hand is seen", AT_WORST, is_told).await;
     }
-    stack.shutdown();
 }
