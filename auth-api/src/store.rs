@@ -93,6 +93,11 @@ pub async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<O
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::Timeout("Postgres").into()))
 }
 
+/// As Redis takes it.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Where Postgres is, and how much of it we use.
 #[derive(Clone)]
 pub struct PostgresConfig {

@@ -41,6 +41,12 @@ impl Env {
         self.redis.split_whitespace()
     }
 
+    /// Redis as `REDIS_URL` names it, with its password.
+    pub fn redis_url(&self) -> String {
+        let after = |flag: &str| self.redis_args().skip_while(|word| *word != flag).nth(1).unwrap_or_default();
+        format!("redis://:{}@{}:{}/0", after("-a"), after("-h"), after("-p"))
+    }
+
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         write_private(path, &self.to_shell(), None)
     }

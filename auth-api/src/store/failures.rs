@@ -14,8 +14,8 @@ use std::time::Duration;
 use redis::Script;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::redis_link::Redis;
+use super::{StoreError, millis};
 
 /// Whose tries are counted, and how many may fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +87,4 @@ pub async fn settle(
     let mut call = SETTLE.key(failed);
     call.key(trying).arg(id.simple().to_string()).arg(outcome).arg(millis(window));
     Ok(call.invoke_async(&mut redis.clone()).await?)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use shared::media_api::ImageName;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::redis_link::Redis;
 use super::users::User;
+use super::{StoreError, millis};
 
 /// How long a copy is kept, and so how long a change may go unnoticed of which nobody tells us: none that is known.
 const LIFETIME: Duration = Duration::from_secs(10);
@@ -98,8 +98,4 @@ pub async fn announce(redis: &Redis, id: Uuid, version: i64) -> Result<(), Store
     let mut call = ANNOUNCE.key(key(id));
     call.arg(version).arg(millis(ANNOUNCED));
     Ok(call.invoke_async(&mut redis.clone()).await?)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -151,12 +151,10 @@ async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Resu
 /// The settings that the stack's auth-api has, with defaults for the rest.
 fn config(stack: &Stack, data: &Path) -> Result<Config, Error> {
     let env = stack.env();
-    let word_after = |flag: &str| env.redis_args().skip_while(|word| *word != flag).nth(1).unwrap_or_default();
-    let redis = format!("redis://:{}@127.0.0.1:{}/0", word_after("-a"), word_after("-p"));
     let keys: PathBuf = data.join("keys");
     let mut settings = Settings::given([
         ("DATABASE_URL", env.postgres.as_str()),
-        ("REDIS_URL", &redis),
+        ("REDIS_URL", &env.redis_url()),
         ("TOKEN_KEYS_DIR", &keys.to_string_lossy()),
     ]);
     Ok(Config::read(&mut settings)?)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth_api::store::redis_link::address::RedisAddress;
 use auth_api::store::redis_link::{Redis, RedisConfig};
 use auth_api::store::sessions::{self, NewSession, Rotation, SessionId, Shown};
 use auth_api::tokens::{refresh_digest, successor_jti};
@@ -70,11 +71,10 @@ impl Model {
 }
 
 fn redis() -> Redis {
-    // `-h HOST -p PORT -a PASSWORD …`, as redis-cli takes it.
-    let after = |flag: &str| stack().redis_args().skip_while(|arg| *arg != flag).nth(1).expect("redis-cli's arguments");
+    let address: RedisAddress = stack().redis_url().parse().expect("an address");
     let config = RedisConfig {
-        address: format!("redis://{}:{}/0", after("-h"), after("-p")).parse().expect("an address"),
-        password: Some(after("-a").to_owned()),
+        password: address.password.clone(),
+        address,
         sentinel_password: None,
         tls: None,
         timeout: Duration::from_secs(5),

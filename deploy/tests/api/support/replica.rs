@@ -1,11 +1,11 @@
 //! One more auth-api on the shared stack's stores, with settings of its own.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
+use deploy::RedisServer;
 use shared::random::Random;
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ impl Replica {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let directory = Scratch::new();
         let log = File::create(directory.path().join("log")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = RedisServer::free_port().unwrap();
         let listen = format!("127.0.0.1:{port}");
         let secret = directory.path().join("media-secret");
         // It uploads no pictures.
@@ -65,12 +65,10 @@ pub fn auth_api_command(words: &[&str], settings: &[(&str, &str)]) -> Output {
 fn auth_api(settings: &[(&str, &str)]) -> Command {
     let own = std::env::current_exe().unwrap();
     let binary = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap().join("auth-api");
-    let redis: Vec<&str> = stack().redis_args().collect();
-    let redis = |flag: &str| redis[redis.iter().position(|word| *word == flag).unwrap() + 1];
     let mut command = Command::new(binary);
     command
         .env("DATABASE_URL", &stack().postgres)
-        .env("REDIS_URL", format!("redis://:{}@{}:{}/0", redis("-a"), redis("-h"), redis("-p")))
+        .env("REDIS_URL", stack().redis_url())
         .env("TOKEN_KEYS_DIR", keys_directory())
         .env("LOG_FORMAT", "json")
         .envs(settings.iter().copied());
