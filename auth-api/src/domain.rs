@@ -3,12 +3,14 @@
 //! A parser takes what the client sent and returns the value, or every sentence that the client shall read about it.
 
 mod email;
+mod escaped;
 mod full_name;
 mod password;
 mod picture;
 mod text;
 
 pub use email::Email;
+pub use escaped::EscapedText;
 pub use full_name::FullName;
 pub use password::{Password, is_too_similar};
 pub use picture::{Picture, PictureSource};

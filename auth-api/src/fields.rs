@@ -14,11 +14,14 @@ use mime::Mime;
 use shared::http::Problem;
 use shared::http::body::Received;
 
-use crate::domain::{PictureSource, Presented};
+use crate::domain::{EscapedText, PictureSource, Presented};
 use crate::error::Error;
 
 /// The names of the fields that an endpoint takes.
 pub type Names = &'static [&'static str];
+
+/// The field that holds a picture, wherever there is one.
+pub const PICTURE: &str = "profile_pic";
 
 /// Keys and parts in one body, known or not.
 const FIELDS_MAX: usize = 1000;
@@ -30,6 +33,8 @@ enum Value<'a> {
     Null,
     /// A JSON string or number.
     JsonText(Cow<'a, str>),
+    /// The JSON string of [`PICTURE`], which may be long.
+    JsonPicture(EscapedText<'a>),
     /// A form's value.
     FormText(Cow<'a, str>),
     /// A file of a multipart form.
@@ -101,19 +106,19 @@ impl<'a> Fields<'a> {
             None => Presented::Absent,
             Some(Value::Null) => Presented::Null,
             Some(Value::JsonText(text) | Value::FormText(text)) => Presented::Text(text),
-            Some(Value::File(_) | Value::Other) => Presented::NotText,
+            Some(Value::JsonPicture(_) | Value::File(_) | Value::Other) => Presented::NotText,
         }
     }
 
-    /// A field that holds a picture.
-    pub fn picture(&self, name: &str) -> PictureSource<'_> {
-        match self.get(name) {
+    /// The field that holds a picture.
+    pub fn picture(&self) -> PictureSource<'_> {
+        match self.get(PICTURE) {
             None => PictureSource::Absent,
             Some(Value::Null) => PictureSource::Null,
             Some(Value::File(bytes)) => PictureSource::File(bytes.clone()),
             Some(Value::FormText(text)) => PictureSource::FormText(text),
-            Some(Value::JsonText(text)) => PictureSource::JsonText(text),
-            Some(Value::Other) => PictureSource::Other,
+            Some(Value::JsonPicture(text)) => PictureSource::JsonText(*text),
+            Some(Value::JsonText(_) | Value::Other) => PictureSource::Other,
         }
     }
 }

@@ -47,6 +47,11 @@ pub struct Hashing {
     random: Random,
 }
 
+/// A block of more than this is a mapping of its own whatever glibc has seen before, given back whole when it is freed. A
+/// smaller one, once freed, is what glibc takes for usual: it would carve the next ones out of its heaps, and keep them
+/// (`mallopt(3)`, `M_MMAP_THRESHOLD`). Pages that nobody writes to cost nothing.
+const OWN_MAPPING_BYTES: usize = 32 * 1024 * 1024;
+
 /// What a hash on file may ask for at most, in KiB.
 const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 
@@ -142,6 +147,14 @@ impl Worker {
         Ok(if is_weak { Verdict::RightButWeak } else { Verdict::Right })
     }
 
+    /// Makes sure that there is memory for a hash of so many blocks.
+    fn hold(&mut self, blocks: usize) {
+        if self.memory.len() < blocks {
+            self.memory = Vec::with_capacity(blocks.max(OWN_MAPPING_BYTES / size_of::<Block>() + 1));
+            self.memory.resize(blocks, Block::default());
+        }
+    }
+
     fn compute(
         &mut self,
         algorithm: Algorithm,
@@ -152,9 +165,7 @@ impl Worker {
         out: &mut [u8],
     ) -> Result<(), String> {
         tracing::debug!("a password is hashed");
-        if self.memory.len() < params.block_count() {
-            self.memory.resize(params.block_count(), Block::default());
-        }
+        self.hold(params.block_count());
         Argon2::new(algorithm, version, params.clone())
             .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.memory)
             .map_err(text)

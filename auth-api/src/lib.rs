@@ -38,6 +38,7 @@ use shared::clock::Clock;
 use shared::http::body::BodyLimits;
 use shared::random::Random;
 
+use caller::Admission;
 use config::Config;
 use hashing::Hashing;
 use media::MediaServer;
@@ -66,7 +67,7 @@ pub struct App {
     /// The hashing threads.
     pub hashing: Hashing,
     /// Signs and reads tokens.
-    pub tokens: Tokens,
+    pub tokens: Tokens<Admission>,
     /// The client of media-server.
     pub media: MediaServer,
     /// What bodies may cost.
@@ -110,7 +111,7 @@ impl App {
         let secret = shared::secret::Secret::read(&config.media_secret_file)?;
         let postgres = store::postgres(&config.postgres)?;
         let user_reads = UserReads::start(postgres.clone(), config.store_timeout);
-        let (reads, redis) = Reads::start(&config.redis, user_reads)?;
+        let (reads, redis) = Reads::start(&config.redis, config.user_copy_lifetime, user_reads)?;
         Ok(Self {
             reads,
             throttle: Throttle::new(redis.clone(), random.clone(), config.throttle.clone()),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use auth_api::config::Config;
+use auth_api::pictures::orphans::{self, Mode, Report};
 use auth_api::store::user_changes;
 use auth_api::tokens::keys;
 use auth_api::tokens::ring::{KeyState, Ring};
@@ -15,7 +16,7 @@ use shared::random::Random;
 
 const USAGE: &str = "auth-api: accounts, sign-in and tokens
 
-Usage: auth-api serve | migrate | check | keys list | keys rotate | healthcheck | --help | --version
+Usage: auth-api serve | migrate | check | keys list | keys rotate | pictures sweep [--dry-run] | healthcheck | --help | --version
 
   serve        answers requests until SIGTERM or SIGINT
   migrate      brings the schema in Postgres up to date, once, however many replicas call it
@@ -23,16 +24,23 @@ Usage: auth-api serve | migrate | check | keys list | keys rotate | healthcheck 
   keys list    shows the signing keys and what each does
   keys rotate  makes a new signing key, which running replicas take up by themselves, and signs nobody out; removes keys
                of which no token is good any more
+  pictures sweep
+               compares the pictures that media-server has with those that users have, as is done by itself every
+               ORPHAN_SWEEP_INTERVAL_SECONDS: says which users' picture is missing, and notes for deletion what nobody
+               has; with --dry-run it only counts
   healthcheck  asks the one that serves on LISTEN whether it can do its work
 
 Settings (environment variables):
 ";
 
+const SWEEP: &str = "pictures sweep";
+const SWEEP_DRY_RUN: &str = "pictures sweep --dry-run";
+
 const COMMAND: Command<Config> = Command {
     name: "auth-api",
     version: env!("CARGO_PKG_VERSION"),
     usage: USAGE,
-    verbs: &["serve", "migrate", "check", "keys list", "keys rotate"],
+    verbs: &["serve", "migrate", "check", "keys list", "keys rotate", SWEEP, SWEEP_DRY_RUN],
     read: Config::read,
     log: |config| &config.log,
     listen: |config| config.listen,
@@ -44,6 +52,8 @@ fn main() -> ExitCode {
         "check" => check(config).await,
         "keys list" => list_keys(&config),
         "keys rotate" => rotate_keys(&config),
+        SWEEP => sweep_pictures(config, Mode::Note).await,
+        SWEEP_DRY_RUN => sweep_pictures(config, Mode::DryRun).await,
         _ => serve_until_stopped(config).await,
     })
 }
@@ -89,6 +99,22 @@ fn show(ring: &Ring) {
     }
 }
 
+async fn sweep_pictures(config: Config, mode: Mode) -> Result<(), StartError> {
+    let grace = config.orphan_grace.as_secs();
+    let app = App::new(config, Clock::system(), Random::system())?;
+    let Report { stored, orphans, missing, missing_of } = orphans::sweep(&app, mode).await?;
+    println!("{stored} pictures are stored");
+    match mode {
+        Mode::Note => println!("{orphans} without an owner: noted, to be deleted in {grace} s"),
+        Mode::DryRun => println!("{orphans} without an owner: nothing is done"),
+    }
+    println!("{missing} users whose picture is missing");
+    for user_id in missing_of {
+        println!("{user_id}");
+    }
+    Ok(())
+}
+
 async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let (clock, random) = (Clock::system(), Random::system());
     let listen = config.listen;
@@ -96,11 +122,12 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(config, clock, random.clone())?);
     let listener = bind(listen).map_err(|error| StartError::Listen(listen, error))?;
     tokio::spawn(pictures::sweep_for_ever(Arc::clone(&app)));
+    tokio::spawn(orphans::sweep_for_ever(Arc::clone(&app)));
     tokio::spawn({
         let app = Arc::clone(&app);
         async move { app.tokens.watch_keys().await }
     });
-    tokio::spawn(user_changes::listen_for_ever(app.config.postgres.clone(), app.reads.clone()));
+    tokio::spawn(user_changes::listen_for_ever(app.config.postgres.clone(), app.reads.clone(), random.clone()));
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(&app), routes::NAMES, random, limits, stop_signal()).await;
     tracing::info!("stopped");

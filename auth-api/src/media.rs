@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
-use shared::media_api::{self, CHECK_PATH, ImageId, ImageName, Refused, Stored};
+use shared::media_api::{self, CHECK_PATH, ImageId, ImageName, LIST_PATH, Refused, Stored, StoredPage};
 use shared::secret::Secret;
 
 use crate::error::Error;
@@ -40,6 +40,8 @@ impl MediaServer {
             .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE)
             .no_proxy()
+            // No authority is needed, nor need the system have any.
+            .tls_certs_only([])
             .build()
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self { client, url: config.url.clone(), authorization: media_api::authorization(secret) })
@@ -62,7 +64,16 @@ impl MediaServer {
         accepted(self.send(Method::DELETE, &id.path(), None).await?).await.map(drop)
     }
 
-    /// Sends a request, and once more over another connection where the first one failed: all three are idempotent.
+    /// What is stored, after an id or from the first one on.
+    pub async fn list(&self, after: Option<ImageId>) -> Result<StoredPage, Error> {
+        let path = match after {
+            Some(id) => format!("{LIST_PATH}?after={}", id.hex()),
+            None => LIST_PATH.to_owned(),
+        };
+        accepted(self.send(Method::GET, &path, None).await?).await?.json().await.map_err(|error| away(&error))
+    }
+
+    /// Sends a request, and once more over another connection where the first one failed: all of them are idempotent.
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response, Error> {
         let url = self.url.join(path).map_err(|error| Error::Internal(error.to_string()))?;
         let request = || self.request(method.clone(), url.clone(), body.clone());

@@ -2,7 +2,10 @@
 //!
 //! A picture that is being uploaded has a note "delete this" in Postgres from before its first byte is sent until the
 //! transaction that gives it an owner; one that loses its owner gets such a note in that very transaction. So a picture
-//! has an owner or a note, and what is due is deleted without asking further (`migrations/V2__picture_deletions.sql`).
+//! has an owner or a note, and what is due is deleted (`migrations/V2__picture_deletions.sql`). What has neither, whatever
+//! the reason, is found by comparing: [`orphans`].
+
+pub mod orphans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use crate::App;
 use crate::error::Error;
 use crate::store::{StoreError, picture_deletions, within};
 
-/// How long a picture that could not be deleted is left alone.
+/// After this a deletion that has begun is begun again: media-server could not be reached, or who began it is gone.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// Pictures deleted in one sweep at most; the next sweep goes on.
@@ -54,9 +57,7 @@ pub async fn delete_now(app: &App, name: &ImageName) {
     let deleted = async {
         app.media.delete(id).await?;
         let client = app.postgres.get().await?;
-        // A sweep may have been quicker.
-        let _ = picture_deletions::call_off(&client, &id.hex()).await?;
-        Ok::<_, Error>(())
+        Ok::<_, Error>(picture_deletions::finish(&client, &id.hex()).await?)
     };
     if let Err(error) = within(app.config.store_timeout, deleted).await {
         tracing::warn!(%error, "a picture waits for the next sweep to be deleted");
@@ -78,30 +79,27 @@ pub async fn sweep_for_ever(app: Arc<App>) {
 }
 
 async fn sweep(app: &App) -> Result<usize, Error> {
-    // media-server is asked twice at most; what Postgres is asked comes before and after.
-    let limit = app.config.media.timeout * 2 + app.config.store_timeout * 2;
+    let forget = async { picture_deletions::forget_owned(&app.postgres.get().await?).await };
+    let forgotten = within(app.config.store_timeout, forget).await?;
+    if forgotten > 0 {
+        tracing::warn!(forgotten, "pictures with an owner were due to be deleted: they stay");
+    }
     for deleted in 0..SWEEP_MAX {
-        if !within(limit, sweep_one(app)).await? {
+        if !sweep_one(app).await? {
             return Ok(deleted);
         }
     }
     Ok(SWEEP_MAX)
 }
 
-/// Deletes one picture that is due. The note is locked meanwhile: who would adopt the picture waits, and then finds no
-/// note. False if nothing is due.
+/// Deletes one picture that is due. False if nothing is.
 async fn sweep_one(app: &App) -> Result<bool, Error> {
-    let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
-    let Some(picture_id) = picture_deletions::lock_due(&transaction).await? else { return Ok(false) };
-    if let Ok(id) = ImageId::parse(&picture_id)
-        && let Err(error) = app.media.delete(id).await
-    {
-        picture_deletions::postpone(&transaction, &picture_id, RETRY_PAUSE).await?;
-        transaction.commit().await.map_err(StoreError::from)?;
-        return Err(error);
+    let begin = async { picture_deletions::begin_due(&app.postgres.get().await?, RETRY_PAUSE).await };
+    let Some(picture_id) = within(app.config.store_timeout, begin).await? else { return Ok(false) };
+    if let Ok(id) = ImageId::parse(&picture_id) {
+        app.media.delete(id).await?;
     }
-    let _ = picture_deletions::call_off(&transaction, &picture_id).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    let finish = async { picture_deletions::finish(&app.postgres.get().await?, &picture_id).await };
+    within(app.config.store_timeout, finish).await?;
     Ok(true)
 }

@@ -12,20 +12,20 @@ use warp::http::StatusCode;
 use warp::reply::Reply;
 
 use crate::accounts::UserAnswer;
-use crate::caller::{self, Origin};
+use crate::caller::{self, Admission, Origin};
 use crate::domain::{Email, Password, present};
 use crate::error::{Error, FieldErrors};
 use crate::hashing::Verdict;
 use crate::store::sessions::{NewSession, Rotation, SessionId, Shown};
 use crate::store::users::{Credentials, User};
 use crate::store::{self, StoreError, within};
-use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, refresh_digest, successor_jti};
+use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, Verified, refresh_digest, successor_jti};
 use crate::{App, fields, new_uuid};
 
 #[derive(Serialize)]
-struct SignedIn {
+struct SignedIn<'a> {
     tokens: TokenPair,
-    data: UserAnswer,
+    data: UserAnswer<'a>,
 }
 
 /// `POST login`: credentials for a new session.
@@ -35,7 +35,7 @@ pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
     let (email, password) = credentials(&body).await?;
     let user = authenticate(&app, &email, password, &origin).await?;
     let tokens = open(&app, &user, &origin).await?;
-    Ok(warp::reply::json(&SignedIn { tokens, data: UserAnswer::of(&user, &origin) }))
+    Ok(warp::reply::json(&SignedIn { tokens, data: UserAnswer::of(&user, &app, &head) }))
 }
 
 async fn credentials(body: &Received) -> Result<(String, Password), Error> {
@@ -109,13 +109,14 @@ async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Erro
 
 /// `POST refresh`: a refresh token, once, for its successor.
 pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
-    let claims = shown_refresh_token(&app, body).await?;
+    let token = shown_refresh_token(&app, body).await?;
+    let claims = &token.claims;
     let (session, refused) = (claims.session(), || Error::RefreshToken(TokenFault::Invalid));
-    let user = app.reads.user(session.user_id).await?.ok_or_else(refused)?;
-    let rotation = match rotate(&app, &claims, &user).await? {
+    let user = app.reads.user(session.user_id).await?.value().clone().ok_or_else(refused)?;
+    let rotation = match rotate(&app, claims, &user).await? {
         // What we remember of the account may be of before a change of password.
         Rotation::OtherPassword => match app.reads.anew(session).await? {
-            (Some(_), Some(user)) => rotate(&app, &claims, &user).await?,
+            (Some(_), Some(user)) => rotate(&app, claims, &user).await?,
             _ => return Err(refused()),
         },
         rotation => rotation,
@@ -144,7 +145,7 @@ async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<Rotation, Err
     Ok(store::sessions::rotate(&app.redis, shown, app.clock.unix_seconds(), lifetime, grace).await?)
 }
 
-async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Claims>, Error> {
+async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Verified<Admission>>, Error> {
     let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
     let fields = fields::read(&body, &["refresh"]).await?;
     let mut errors = FieldErrors::default();
@@ -156,7 +157,7 @@ async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Claims>, Err
 
 /// `POST logout`: the session of a refresh token, of whichever of its line, is over.
 pub async fn logout(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
-    let session = shown_refresh_token(&app, body).await?.session();
+    let session = shown_refresh_token(&app, body).await?.claims.session();
     // It may be over already.
     let _ = end(&app, session).await?;
     Ok(StatusCode::NO_CONTENT)

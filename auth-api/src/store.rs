@@ -6,6 +6,7 @@
 //! | [`user_reads`] | Postgres | reads of one account, many in one statement |
 //! | [`user_changes`] | Postgres | what it tells of changes of accounts |
 //! | [`picture_deletions`] | Postgres | the outbox to media-server |
+//! | [`stored_pictures`] | Postgres | who has which of the pictures that media-server has |
 //! | [`sessions`] | Redis | sessions |
 //! | [`user_copies`] | Redis | copies of accounts, beside their sessions |
 //! | [`failures`] | Redis | failed tries of a password |
@@ -15,12 +16,14 @@
 //! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
 
 pub mod failures;
+pub mod lease;
 pub mod migrations;
 pub mod picture_deletions;
 pub mod reads;
 pub mod recent;
 pub mod redis_link;
 pub mod sessions;
+pub mod stored_pictures;
 pub mod user_changes;
 pub mod user_copies;
 pub mod user_reads;
@@ -119,7 +122,8 @@ impl PostgresConfig {
             .tcp_user_timeout(self.timeout * 2)
             .keepalives_idle(Duration::from_secs(10))
             .options(format!(
-                "-c statement_timeout={0} -c lock_timeout={0} -c idle_in_transaction_session_timeout={1}",
+                "{} -c statement_timeout={1} -c lock_timeout={1} -c idle_in_transaction_session_timeout={2}",
+                self.server.get_options().unwrap_or_default(),
                 self.timeout.as_millis(),
                 self.timeout.as_millis() * 4
             ));

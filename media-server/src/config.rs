@@ -13,7 +13,8 @@ use shared::workers::WorkersConfig;
 
 use crate::decoding::DecodingConfig;
 use crate::images::PictureLimits;
-use crate::storage::StorageConfig;
+use crate::renditions::asked::RenditionSizes;
+use crate::storage::{S3Config, S3Endpoint, StorageConfig};
 
 /// The settings of media-server.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Config {
     pub picture_bytes_max: usize,
     /// Decoding.
     pub decoding: DecodingConfig,
+    /// The sides of renditions, in pixels.
+    pub rendition_sizes: RenditionSizes,
     /// Memory that large bodies share, in bytes.
     pub body_memory_bytes: usize,
     /// How long a body may take to arrive.
@@ -94,6 +97,12 @@ impl Config {
                 "the largest picture; nginx's client_max_body_size and auth-api's own limit go with it",
             )?,
             decoding: decoding(settings)?,
+            rendition_sizes: settings.parsed(
+                "RENDITION_SIZES",
+                "64,128,256,512",
+                "up to 16 numbers from 1 to 2048 with commas between them",
+                "the sides, in pixels, that ?size=N may ask for; the largest is made after the upload, and the others of it",
+            )?,
             body_memory_bytes: settings.number(
                 "BODY_MEMORY_BYTES",
                 64 * 1024 * 1024,
@@ -113,19 +122,66 @@ impl Config {
 
 fn storage(settings: &mut Settings) -> Result<StorageConfig, SettingError> {
     Ok(StorageConfig {
-        url: settings.parsed(
+        url: settings.confidential(
             "STORAGE_URL",
             "file:///var/lib/users-media",
-            "file:/// and the absolute path of a directory (s3:// is not there yet)",
-            "the directory that pictures lie in; replicas share it",
+            "file:/// and the absolute path of a directory, or s3://BUCKET/ and what paths in the bucket begin with",
+            "the directory or the S3 bucket that pictures lie in; replicas share it",
         )?,
+        s3: s3(settings)?,
         timeout: settings.seconds(
             "STORAGE_TIMEOUT_SECONDS",
             5,
             1..=600,
-            "how long the storage may take for one operation; past it the answer is 503",
+            "how long the storage may take for one operation, tries again included; past it the answer is 503",
+        )?,
+        cache_bytes: settings.number(
+            "PICTURE_CACHE_BYTES",
+            16 * 1024 * 1024,
+            0..=64 * 1024 * 1024 * 1024,
+            "bytes",
+            "memory for small pictures that were asked for lately; 0 is none",
         )?,
     })
+}
+
+fn s3(settings: &mut Settings) -> Result<S3Config, SettingError> {
+    Ok(S3Config {
+        endpoint: endpoint(settings)?,
+        region: settings.text("S3_REGION", "us-east-1", "the region of the bucket, which requests are signed for"),
+        path_style: settings.parsed(
+            "S3_PATH_STYLE",
+            "true",
+            "true or false",
+            "whether the bucket's name stands in the path; else it stands in the host",
+        )?,
+        access_key_file: settings.path(
+            "S3_ACCESS_KEY_FILE",
+            "/run/secrets/s3/access-key",
+            "the file that holds the access key; it may get, put, delete and list objects",
+        ),
+        secret_key_file: settings.path(
+            "S3_SECRET_KEY_FILE",
+            "/run/secrets/s3/secret-key",
+            "the file that holds the secret key",
+        ),
+        ca_file: settings.optional_path(
+            "S3_CA_FILE",
+            "a PEM file of who vouches for the server, beside those whom the system trusts",
+        ),
+    })
+}
+
+fn endpoint(settings: &mut Settings) -> Result<Option<S3Endpoint>, SettingError> {
+    let name = "S3_ENDPOINT";
+    let text = settings.text(name, "", "the S3 server; none: Amazon's of the region; http:// is not encrypted");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let endpoint = text
+        .parse()
+        .map_err(|()| SettingError::new(name, format!("{text:?}"), "https://HOST:PORT or http://HOST:PORT"))?;
+    Ok(Some(endpoint))
 }
 
 fn decoding(settings: &mut Settings) -> Result<DecodingConfig, SettingError> {
@@ -153,6 +209,13 @@ fn decoding(settings: &mut Settings) -> Result<DecodingConfig, SettingError> {
                 "how long a picture may wait to be decoded; past it the answer is 503",
             )?,
         },
+        memory_bytes: settings.number(
+            "DECODE_MEMORY_BYTES",
+            192 * 1024 * 1024,
+            32 * 1024 * 1024..=64 * 1024 * 1024 * 1024,
+            "bytes",
+            "memory that decodings share; one that finds too little waits, one that takes more than all of it is refused; of a picture that would take so much for ?size there is none",
+        )?,
         limits: PictureLimits {
             pixels_max: settings.number(
                 "PICTURE_PIXELS_MAX",

@@ -6,6 +6,7 @@ use shared::workers::Overload;
 use warp::reply::{Reply, Response};
 
 use crate::images::Refusal;
+use crate::renditions::RenderError;
 use crate::storage::StorageError;
 
 /// A refused or failed request. Turned into a [`Problem`] once, at the end.
@@ -23,6 +24,12 @@ pub enum Error {
     /// The id holds another picture.
     #[error("the id is taken by another picture")]
     Taken,
+    /// A listing is asked for with a query that is none.
+    #[error("the query is not understood")]
+    Query,
+    /// The picture is one of the few that no rendition is made of.
+    #[error("no rendition: {0}")]
+    NoRendition(Refusal),
     /// The range that is asked for is not part of the picture.
     #[error("the range is not part of the picture")]
     Range {
@@ -46,9 +53,25 @@ impl From<Problem> for Error {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
+    }
+}
+
+impl From<RenderError> for Error {
+    /// The decoders that make pixels take less than those that accept an upload: what they refuse is no fault of ours.
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Decode(refusal) => Self::NoRendition(refusal),
+            RenderError::Encode(_) => Self::Internal(error.to_string()),
+        }
     }
 }
 
@@ -60,6 +83,10 @@ impl From<Error> for Problem {
             Error::Refused(ref refusal) => {
                 let body = serde_json::to_value(Refused { reason: refusal.to_string() }).unwrap_or_default();
                 Problem::refused(body).because(error)
+            }
+            Error::Query => Problem::bad_request("after is the id of a picture, limit a number from 1 to 1000."),
+            Error::NoRendition(_) => {
+                Problem::bad_request("This picture is to be had as it is only, without size.").because(error)
             }
             Error::Taken => Problem::conflict("The id holds another picture."),
             Error::Range { size_bytes } => Problem::range_not_satisfiable(size_bytes),

@@ -1,18 +1,20 @@
 //! media-server: pictures.
 //!
-//! An upload: [`shared::http::serve`] → [`routes::writing`] → [`uploads`] → [`decoding`] (all of [`images`]) →
-//! [`storage`]. A delivery: [`routes::delivering`] → [`delivery`] → [`storage`]. What goes wrong becomes an answer in
-//! [`error`], once.
+//! An upload: [`shared::http::serve`] → [`routes::writing`] → [`uploads`] → [`decoding`] (all of [`images`], which makes
+//! of what came what is kept) → [`storage`]. A delivery: [`routes::delivering`] → [`delivery`] (→ [`renditions`] →
+//! [`decoding`]) → [`storage`]. What goes wrong becomes an answer in [`error`], once.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`config`] | every setting, its default and its unit |
 //! | [`routes`] | two tables: one for nginx, one for auth-api |
 //! | [`uploads`] | `PUT`, `POST` and `DELETE`, for auth-api |
+//! | [`listing`] | what is stored, page by page, for auth-api |
 //! | [`delivery`] | `GET` and `HEAD`, for everybody |
-//! | [`decoding`] | decodes on bounded threads |
-//! | [`images`] | what a picture is; a file for each kind; knows no HTTP and no storage |
-//! | [`storage`] | where pictures lie; knows no HTTP |
+//! | [`decoding`] | cleans and decodes on bounded threads, in bounded memory |
+//! | [`images`] | what a picture is, and what stays of it; a file for each kind; knows no HTTP and no storage |
+//! | [`renditions`] | square, upright, small: `?size=N`; made once, kept beside the picture |
+//! | [`storage`] | where pictures lie: a directory or a bucket, and a little in memory; knows no HTTP |
 //! | [`error`] | what can go wrong, and the one place where it becomes an answer |
 
 pub mod config;
@@ -20,7 +22,9 @@ pub mod decoding;
 pub mod delivery;
 pub mod error;
 pub mod images;
+pub mod listing;
 pub mod readiness;
+pub mod renditions;
 pub mod routes;
 pub mod storage;
 pub mod uploads;
@@ -31,6 +35,7 @@ use shared::secret::Secret;
 
 use config::Config;
 use decoding::Decoding;
+use renditions::Renditions;
 use storage::Storage;
 
 /// All that a handler needs.
@@ -42,6 +47,8 @@ pub struct App {
     pub storage: Storage,
     /// The decoding threads.
     pub decoding: Decoding,
+    /// Renditions.
+    pub renditions: Renditions,
     /// The largest picture, in bytes.
     pub picture_bytes_max: usize,
     /// What bodies may cost.
@@ -79,6 +86,7 @@ impl App {
             secret: Secret::read(&config.media_secret_file)?,
             storage: Storage::open(&config.storage, clock).await?,
             decoding: Decoding::start(&config.decoding).map_err(StartError::Decoding)?,
+            renditions: Renditions::new(config.rendition_sizes.clone(), &config.decoding),
             picture_bytes_max: config.picture_bytes_max,
             bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
         })

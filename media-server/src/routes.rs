@@ -14,13 +14,13 @@ use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection, path};
 
-use crate::{App, delivery, readiness, uploads};
+use crate::{App, delivery, listing, readiness, uploads};
 
 /// The paths of [`delivering`], as they are logged.
 pub const DELIVERING_NAMES: RouteNames = &["/api/user/media/:name", "/healthz", "/readyz"];
 
 /// The paths of [`writing`], as they are logged.
-pub const WRITING_NAMES: RouteNames = &["/images/check", "/images/:id"];
+pub const WRITING_NAMES: RouteNames = &["/images", "/images/check", "/images/:id"];
 
 /// What nginx and the watchers of the process reach.
 pub fn delivering(
@@ -31,6 +31,7 @@ pub fn delivering(
         .and(with(app))
         .and(warp::method())
         .and(head())
+        .and(query())
         .then(delivery::read);
     let health = {
         let app = Arc::clone(app);
@@ -45,10 +46,16 @@ pub fn writing(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<> {
     let check =
         path!("images" / "check").and(only(&[Method::POST])).and(with(app)).and(body::unread()).then(uploads::check);
+    let list = path!("images").and(only(&[Method::GET])).and(with(app)).and(query()).then(listing::list);
     let picture = path!("images" / IdSegment).and(only(&[Method::PUT, Method::DELETE])).map(|IdSegment(id)| id);
     let create = picture.clone().and(warp::put()).and(with(app)).and(body::unread()).then(uploads::create);
     let delete = picture.and(warp::delete()).and(with(app)).then(uploads::delete);
-    authorized(app).and(answer(check.or(create).or(delete))).recover(refuse).unify()
+    authorized(app).and(answer(list.or(check).or(create).or(delete))).recover(refuse).unify()
+}
+
+/// What stands after `?`, or nothing.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
 /// A picture's id; another text is the path of nothing.
@@ -72,7 +79,7 @@ fn authorized(app: &Arc<App>) -> impl Filter<Extract = (), Error = Rejection> + 
     with(app)
         .and(head())
         .and_then(|app: Arc<App>, head: Head| async move {
-            let shown = head.headers.get(http::header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+            let shown = head.headers().get(http::header::AUTHORIZATION).and_then(|header| header.to_str().ok());
             if media_api::is_authorized(&app.secret, shown) { Ok(()) } else { Err(warp::reject::custom(Unauthorized)) }
         })
         .untuple_one()

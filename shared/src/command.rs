@@ -76,6 +76,7 @@ impl<C> Command<C> {
         let ended = runtime.block_on(act(verb, config));
         // What still runs in the background (a sweep) is cut: it is made to be cut anywhere.
         runtime.shutdown_background();
+        telemetry::stop();
         self.told(ended)
     }
 

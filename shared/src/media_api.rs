@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | `PUT /images/<id>`, the picture as body | 201 or 200 [`Stored`]; 422 [`Refused`]; 409 if `id` holds another picture |
 //! | `POST /images/check`, the picture as body | 204; 422 [`Refused`]: nothing is stored |
-//! | `DELETE /images/<id>` | 204, whether it was there or not, of whatever kind it was |
+//! | `DELETE /images/<id>` | 204, whether it was there or not, of whatever kind it was; its renditions go with it |
+//! | `GET /images?after=<id>&limit=N` | 200 [`StoredPage`]: what is stored, in the order of ids, after `after` or from the first one; `limit` is 1 to [`LIST_LIMIT_MAX`], and that if it is left out |
 //!
 //! `PUT` and `DELETE` are idempotent, so that either may be sent again after a lost answer. Where media-server is
 //! busy or its disk is full it answers 503 with `Retry-After`.
@@ -25,12 +26,19 @@ pub const PUBLIC_PREFIX: &str = "/api/user/media/";
 /// The path that checks a picture without storing it.
 pub const CHECK_PATH: &str = "/images/check";
 
+/// The path that lists what is stored.
+pub const LIST_PATH: &str = "/images";
+
+/// Pictures on one page of a listing at most, and where no limit is asked for.
+pub const LIST_LIMIT_MAX: usize = 1000;
+
 /// A picture's identity: 128 random bits, chosen by auth-api before it uploads, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ImageId([u8; 16]);
 
 /// The kinds of picture that are taken, told by their content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ImageKind {
     /// ISO/IEC 10918.
     Jpeg,
@@ -54,6 +62,27 @@ pub struct ImageName(String);
 pub struct Stored {
     /// The name it is delivered under.
     pub name: ImageName,
+}
+
+/// A page of what is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredPage {
+    /// In the order of their ids.
+    pub images: Vec<StoredImage>,
+    /// What the next page is to be `after`, which need not be the id of a picture. None: this was the last page. A page
+    /// may be empty and not the last.
+    pub next: Option<ImageId>,
+}
+
+/// A picture that is stored, or what is left of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    /// Which.
+    pub id: ImageId,
+    /// When it was stored, in Unix seconds by the storage's clock; of renditions alone, when one of them was.
+    pub stored_at: u64,
+    /// Whether the picture itself is there; else only renditions of it are, which nobody can get and `DELETE` deletes.
+    pub has_original: bool,
 }
 
 /// The answer to a picture that is not taken.
@@ -140,6 +169,20 @@ impl ImageName {
 impl fmt::Debug for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ImageName(…)")
+    }
+}
+
+impl TryFrom<String> for ImageId {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ImageId> for String {
+    fn from(id: ImageId) -> Self {
+        id.hex()
     }
 }
 

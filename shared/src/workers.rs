@@ -1,8 +1,8 @@
 //! Work that takes a core for long, on bounded threads of its own.
 //!
-//! The number of threads bounds the cores and the memory that such work takes. The threads have a lower priority than
-//! those that serve sockets, so that small requests keep their speed beside it. What waits is bounded in number and in
-//! time; past it the answer is [`Overload`] at once.
+//! The number of threads bounds the cores and the memory that such work takes. The threads get the time that those which
+//! serve sockets leave, so that small requests keep their speed beside it. What waits is bounded in number and in time;
+//! past it the answer is [`Overload`] at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -11,6 +11,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -66,9 +69,6 @@ type Job<W> = Box<dyn FnOnce(&mut W) + Send>;
 /// A thread that has had nothing to do for this long rests.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How much nicer than the rest of the process a thread is (`nice(2)`; on Linux it is the thread's own).
-const NICENESS: i32 = 10;
-
 impl<W: Worker> Workers<W> {
     /// Starts threads called `name`, each with a worker of its own.
     pub fn start(name: &str, config: &WorkersConfig, worker: impl Fn() -> W) -> std::io::Result<Self> {
@@ -115,10 +115,19 @@ impl<W: Worker> Workers<W> {
     }
 }
 
-fn run<W: Worker>(mut worker: W, queue: &Mutex<Receiver<Job<W>>>) {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::warn!(%error, "a worker thread keeps the priority of the others");
+/// Makes the calling thread one that whoever wants the core next takes it from at once (`SCHED_IDLE`, sched(7)). A lower
+/// priority alone does not: who wakes up waits for the end of a slice, at each hop of a request. It is not starved by a
+/// crowd of small requests either: those wait for sockets again and again. Other programs come first, too, but for those in
+/// another control group, as each container has one.
+pub fn yield_to_others() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::warn!(?error, "a worker thread keeps the priority of the others");
     }
+}
+
+fn run<W: Worker>(mut worker: W, queue: &Mutex<Receiver<Job<W>>>) {
+    yield_to_others();
     loop {
         // Whoever holds the lock waits for the next job; the others wait for the lock.
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(IDLE);

@@ -6,8 +6,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, known, too_many, twice};
+use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, known, too_many, twice};
+use crate::domain::EscapedText;
 
 /// What Python's JSON calls the value, if it is no object.
 enum Body<'a> {
@@ -55,7 +57,8 @@ impl<'de> Visitor<'de> for BodyVisitor {
                 return Err(A::Error::custom(too_many()));
             }
             if let Some(name) = known(self.0, &key) {
-                fields.0.push((name, map.next_value()?));
+                let value = if name == PICTURE { picture(map.next_value()?) } else { map.next_value()? };
+                fields.0.push((name, value));
             } else {
                 map.next_value::<Value<'de>>()?;
             }
@@ -97,7 +100,16 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 }
 
-/// A string, borrowed from the body where it has no escapes: a picture in base64 is not copied.
+/// A picture stays as it stands in the body: unescaped, it would be copied (and many clients escape each `/` or `+`).
+fn picture(raw: &RawValue) -> Value<'_> {
+    match (raw.get(), EscapedText::of(raw.get())) {
+        ("null", _) => Value::Null,
+        (_, Some(text)) => Value::JsonPicture(text),
+        (_, None) => Value::Other,
+    }
+}
+
+/// A string, borrowed from the body where it has no escapes.
 #[derive(PartialEq, Eq, Hash)]
 struct Text<'a>(Cow<'a, str>);
 

@@ -1,4 +1,4 @@
-//! The outbox to media-server: pictures that it shall delete (see `migrations/V2__picture_deletions.sql`).
+//! The outbox to media-server: pictures that it shall delete (see `migrations/V2__picture_deletions.sql` and V4).
 
 use std::time::Duration;
 
@@ -19,38 +19,64 @@ pub async fn note(client: &impl GenericClient, picture_id: &str, grace: Duration
     Ok(())
 }
 
-/// Takes the note back. False if there was none: then the picture is deleted or about to be, and must get no owner.
+/// Takes the note of an upload back. False if there is none, or the deletion has begun: then the picture must get no owner.
 #[must_use = "a picture whose deletion could not be called off must get no owner"]
 pub async fn call_off(client: &impl GenericClient, picture_id: &str) -> Result<bool, StoreError> {
-    let statement = client.prepare_cached("delete from picture_deletions where picture_id = $1").await?;
+    let statement = client
+        .prepare_cached(
+            "delete from picture_deletions
+             where picture_id = $1 and begun_at is null and not is_orphan",
+        )
+        .await?;
     Ok(client.execute(&statement, &[&picture_id]).await? == 1)
 }
 
-/// The next picture that is due, locked until the transaction ends, so that nobody else deletes it and nobody gives it
-/// an owner meanwhile; those that others have locked are passed over.
-pub async fn lock_due(client: &impl GenericClient) -> Result<Option<String>, StoreError> {
+/// Drops the notes that are due of pictures that have an owner, and returns how many there were.
+pub async fn forget_owned(client: &impl GenericClient) -> Result<u64, StoreError> {
     let statement = client
         .prepare_cached(
-            "select picture_id
-             from picture_deletions
+            "delete from picture_deletions as note
              where due_at <= now()
-             order by due_at
-             limit 1
-             for update skip locked",
+               and begun_at is null
+               and exists (
+                   select from users
+                   where profile_pic is not null and left(profile_pic, 32) collate \"C\" = note.picture_id
+               )",
         )
         .await?;
-    Ok(client.query_opt(&statement, &[]).await?.map(|row| row.get("picture_id")))
+    Ok(client.execute(&statement, &[]).await?)
 }
 
-/// Leaves a picture alone for a while.
-pub async fn postpone(client: &impl GenericClient, picture_id: &str, pause: Duration) -> Result<(), StoreError> {
+/// Begins the deletion of the next picture that is due and has no owner; from here on it can't get one. It is due again
+/// after `pause`, for the case that who has begun it does not [`finish`]. Those that others have locked are passed over.
+pub async fn begin_due(client: &impl GenericClient, pause: Duration) -> Result<Option<String>, StoreError> {
+    // Whoever becomes the owner takes the note away: before the lock, and there is no note to be locked, or after it, and
+    // they find that the deletion has begun. So what the statement sees of owners is still true when it locks the note.
     let statement = client
         .prepare_cached(
             "update picture_deletions
-             set due_at = now() + make_interval(secs => $2)
-             where picture_id = $1",
+             set begun_at = now(), due_at = now() + make_interval(secs => $1)
+             where picture_id = (
+                 select picture_id
+                 from picture_deletions as note
+                 where due_at <= now()
+                   and not exists (
+                       select from users
+                       where profile_pic is not null and left(profile_pic, 32) collate \"C\" = note.picture_id
+                   )
+                 order by due_at
+                 limit 1
+                 for update skip locked
+             )
+             returning picture_id",
         )
         .await?;
-    client.execute(&statement, &[&picture_id, &pause.as_secs_f64()]).await?;
+    Ok(client.query_opt(&statement, &[&pause.as_secs_f64()]).await?.map(|row| row.get("picture_id")))
+}
+
+/// The picture is deleted: so is its note.
+pub async fn finish(client: &impl GenericClient, picture_id: &str) -> Result<(), StoreError> {
+    let statement = client.prepare_cached("delete from picture_deletions where picture_id = $1").await?;
+    client.execute(&statement, &[&picture_id]).await?;
     Ok(())
 }

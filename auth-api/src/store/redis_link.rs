@@ -10,8 +10,9 @@
 //! | `cluster`, `topology`, `slots` | which server has which keys |
 //! | `push` | what Redis tells of what has changed |
 //!
-//! Every answer has a time limit. While there is no connection, requests are told at once. A connection is asked every
-//! second whether it still serves, so that a silent one is given up and made anew; then anything may have changed.
+//! Every answer has a time limit. While there is no connection, requests are told at once. A connection is asked twice a
+//! second whether it still serves, so that a silent one is given up and made anew; what was read over it is good only
+//! while it answers ([`super::lease`]).
 
 pub mod address;
 mod cluster;
@@ -27,16 +28,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisFuture, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, RedisFuture, Value};
 
 use super::StoreError;
+use super::lease::{Lease, Moment};
 use address::{Arrangement, RedisAddress};
 use cluster::Cluster;
 use connection::Dialer;
-use link::{Link, Target};
+use link::{Lent, Link, Target};
 pub use push::Change;
 use sentinel::Sentinels;
-use slots::{Place, slot_of};
+use slots::slot_of;
 use tls::Tls;
 
 /// Where Redis is, and how to get in.
@@ -52,6 +54,24 @@ pub struct RedisConfig {
     pub tls: Option<Tls>,
     /// How long an answer may take.
     pub timeout: Duration,
+}
+
+/// What was read of a key.
+#[derive(Debug)]
+pub struct Tracked<T> {
+    /// The value.
+    pub value: T,
+    /// When the key expires by itself.
+    pub expires: Moment,
+    /// Holds while a change of the key would be told. There is none where nobody promises it.
+    pub lease: Option<Lease>,
+}
+
+impl<T> Tracked<Option<T>> {
+    /// Nothing that is worth to be kept.
+    pub(super) fn nothing() -> Self {
+        Self { value: None, expires: Moment::now(), lease: None }
+    }
 }
 
 /// The link. Cheap to clone.
@@ -79,11 +99,23 @@ impl Redis {
         Ok(Self(Arc::new(servers)))
     }
 
-    /// Runs `reads`, all of keys in the slot of `key`, and has Redis tell of each change of what they read from then on.
-    pub async fn read_tracked<T: FromRedisValue>(&self, key: &str, reads: &Pipeline) -> Result<T, StoreError> {
-        debug_assert_eq!(Place::of_first(reads), Place::Slot(slot_of(key.as_bytes())), "{key}");
-        // Every connection tracks what is read over it, and a pipeline goes where its keys are.
-        Ok(reads.query_async(&mut self.clone()).await?)
+    /// Reads `fields` of the hash at `key`, and how long it lives, and has Redis tell of each change from then on.
+    pub async fn read_tracked<T: FromRedisValue>(&self, key: &str, fields: &[&str]) -> Result<Tracked<T>, StoreError> {
+        let mut reads = redis::pipe();
+        reads.cmd("HMGET").arg(key).arg(fields).cmd("PTTL").arg(key);
+        let read = Moment::now();
+        let (answers, lease) = match &*self.0 {
+            Servers::One(link) => {
+                let Lent { mut requests, lease } = link.lent().await?;
+                (requests.send_packed_commands(&reads, 0, 2).await?, Some(lease))
+            }
+            Servers::Cluster(cluster) => cluster.read(slot_of(key.as_bytes()), &reads).await?,
+        };
+        let (value, millis): (T, i64) =
+            redis::from_redis_value(Value::Array(answers).extract_error()?).map_err(RedisError::from)?;
+        // It says -1 of a key that does not expire, and -2 of one that is not there.
+        let lives = u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis);
+        Ok(Tracked { value, expires: read.after(lives), lease })
     }
 }
 

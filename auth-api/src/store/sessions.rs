@@ -23,7 +23,8 @@ use redis::Script;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::redis_link::Redis;
+use super::lease::Validity;
+use super::redis_link::{Redis, Tracked};
 
 /// A session's name: whose it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -225,22 +226,25 @@ pub async fn end_others(redis: &Redis, user_id: Uuid, kept: Option<Uuid>) -> Res
     Ok(ended)
 }
 
-/// The stamps of a session; `None` if it is over. A key that a hand has made into something else is no session.
-pub async fn stamps(redis: &Redis, id: SessionId) -> Result<Option<Stamps>, StoreError> {
-    let key = id.key();
-    let mut reads = redis::pipe();
-    reads.cmd("HMGET").arg(&key).arg(&["stamp", "stamp_next"]);
+/// The stamps of a session, `None` if it is over, and how long that is good. A key that a hand has made into something else
+/// is no session.
+pub async fn stamps(redis: &Redis, id: SessionId) -> Result<(Option<Stamps>, Validity), StoreError> {
     let spoilt = || {
         tracing::warn!(sid = %id.sid, "a session key holds something else than a session");
         None
     };
-    match redis.read_tracked::<((Option<String>, Option<String>),)>(&key, &reads).await {
-        Ok(((None, None),)) => Ok(None),
-        Ok(((None, Some(_)),)) => Ok(spoilt()),
-        Ok(((Some(current), next),)) => Ok(Stamps::parse(&current, next.as_deref()).or_else(spoilt)),
-        Err(StoreError::Redis(error)) if is_of_another_shape(&error) => Ok(spoilt()),
-        Err(error) => Err(error),
-    }
+    let read = redis.read_tracked::<(Option<String>, Option<String>)>(&id.key(), &["stamp", "stamp_next"]).await;
+    let Tracked { value, expires, lease } = match read {
+        Ok(read) => read,
+        Err(StoreError::Redis(error)) if is_of_another_shape(&error) => return Ok((spoilt(), Validity::none())),
+        Err(error) => return Err(error),
+    };
+    let stamps = match value {
+        (None, None) => None,
+        (None, Some(_)) => spoilt(),
+        (Some(current), next) => Stamps::parse(&current, next.as_deref()).or_else(spoilt),
+    };
+    Ok((stamps, lease.map_or_else(Validity::none, |lease| Validity::leased(expires, [Some(lease), None]))))
 }
 
 /// Whether a key holds something else than we put there.

@@ -1,6 +1,7 @@
 //! Copies of accounts in Redis, beside their sessions: what one replica has read from Postgres the others need not read.
 //!
-//! `user:{<user_id>}` is a hash of `version` and `row`. Postgres is the truth, and a copy never outlives [`LIFETIME`]:
+//! `user:{<user_id>}` is a hash of `version` and `row`. Postgres is the truth, and a copy never outlives its lifetime
+//! (`USER_COPY_SECONDS`): so long it may be older than the row where nobody was there to be told of a change.
 //!
 //! - of two rows the one with the higher version stays, so that who was slow to read can't put an old one back;
 //! - who changes an account says so before the commit ([`announce`]): from then on there is no copy, and none older than
@@ -14,12 +15,9 @@ use serde::{Deserialize, Serialize};
 use shared::media_api::ImageName;
 use uuid::Uuid;
 
-use super::redis_link::Redis;
+use super::redis_link::{Redis, Tracked};
 use super::users::User;
 use super::{StoreError, millis};
-
-/// How long a copy is kept, and so how long a change may go unnoticed of which nobody tells us: none that is known.
-const LIFETIME: Duration = Duration::from_secs(10);
 
 /// How long an announced change is remembered: longer than any transaction, and than any read that began before it.
 const ANNOUNCED: Duration = Duration::from_mins(10);
@@ -53,14 +51,14 @@ pub fn id_of(key: &[u8]) -> Option<Uuid> {
 }
 
 /// The copy, if there is one. What a hand has made into something else is none.
-pub async fn read(redis: &Redis, id: Uuid) -> Result<Option<User>, StoreError> {
-    let key = key(id);
-    let mut reads = redis::pipe();
-    reads.cmd("HMGET").arg(&key).arg(&["version", "row"]);
-    match redis.read_tracked::<((Option<i64>, Option<String>),)>(&key, &reads).await {
-        Ok(((Some(version), Some(row)),)) => Ok(parse(id, version, &row)),
-        Ok(_) => Ok(None),
-        Err(StoreError::Redis(error)) if super::sessions::is_of_another_shape(&error) => Ok(None),
+pub async fn read(redis: &Redis, id: Uuid) -> Result<Tracked<Option<User>>, StoreError> {
+    let read = redis.read_tracked::<(Option<i64>, Option<String>)>(&key(id), &["version", "row"]).await;
+    match read {
+        Ok(Tracked { value: (Some(version), Some(row)), expires, lease }) => {
+            Ok(Tracked { value: parse(id, version, &row), expires, lease })
+        }
+        Ok(Tracked { expires, lease, .. }) => Ok(Tracked { value: None, expires, lease }),
+        Err(StoreError::Redis(error)) if super::sessions::is_of_another_shape(&error) => Ok(Tracked::nothing()),
         Err(error) => Err(error),
     }
 }
@@ -78,8 +76,8 @@ fn parse(id: Uuid, version: i64, row: &str) -> Option<User> {
     })
 }
 
-/// Keeps a row that was read from Postgres, unless a newer one is known.
-pub async fn put(redis: &Redis, user: &User) -> Result<(), StoreError> {
+/// Keeps a row that was read from Postgres for `lifetime`, unless a newer one is known.
+pub async fn put(redis: &Redis, user: &User, lifetime: Duration) -> Result<(), StoreError> {
     let row = Row {
         email: (&user.email).into(),
         full_name: (&user.full_name).into(),
@@ -89,7 +87,7 @@ pub async fn put(redis: &Redis, user: &User) -> Result<(), StoreError> {
     };
     let row = serde_json::to_string(&row).map_err(|error| StoreError::NoConnection(error.to_string()))?;
     let mut call = PUT.key(key(user.id));
-    call.arg(user.version).arg(row).arg(millis(LIFETIME));
+    call.arg(user.version).arg(row).arg(millis(lifetime));
     Ok(call.invoke_async(&mut redis.clone()).await?)
 }
 

@@ -1,8 +1,8 @@
 //! Reads of one account, many in one statement.
 //!
-//! Each `me` and each refresh reads the account from Postgres, which is the truth: what an operator changes there holds
-//! from the next request on. The reads that arrive while one statement runs go together into the next, so that under
-//! load a read costs a fraction of a statement, and at rest it waits for nobody.
+//! What neither memory nor a copy tells ([`super::reads`]) is read from Postgres, which is the truth. The reads that arrive
+//! while one statement runs go together into the next, so that under load a read costs a fraction of a statement, and at
+//! rest it waits for nobody.
 
 use std::time::Duration;
 

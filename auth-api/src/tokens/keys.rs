@@ -99,7 +99,7 @@ impl KeyRing {
                 if secret.expose().len() < HMAC_SECRET_BYTES_MIN {
                     return Err(KeyError::SecretTooShort(path.clone()));
                 }
-                let key = Key::hmac(secret.expose().as_bytes());
+                let key = Key::hmac(secret.expose().as_bytes()).ok_or(KeyError::NoKey)?;
                 Ok(Self::of(Ring::of(vec![Arc::new(key)], times), None, clock))
             }
         }

@@ -23,13 +23,20 @@ fn session() -> SessionId {
 #[tokio::test]
 async fn a_token_lives_until_its_time_is_over_and_the_cache_does_not_prolong_it() {
     let clock = Clock::manual(1_000_000_000_000);
-    let tokens = tokens(&clock);
-    let access = pair(&tokens, &clock).access;
-    assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap().session(), session());
+    // One remembers what it has signed, the other must verify it first.
+    let (signer, reader) = (tokens(&clock), tokens(&clock));
+    let access = pair(&signer, &clock).access;
+    for tokens in [&signer, &reader] {
+        assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap().claims.session(), session());
+    }
     clock.advance(Duration::from_secs(299));
-    assert!(tokens.read(&access, TokenType::Access).await.is_ok());
+    for tokens in [&signer, &reader] {
+        assert!(tokens.read(&access, TokenType::Access).await.is_ok());
+    }
     clock.advance(Duration::from_secs(1));
-    assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap_err(), TokenFault::Expired);
+    for tokens in [&signer, &reader] {
+        assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap_err(), TokenFault::Expired);
+    }
 }
 
 fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
@@ -39,10 +46,12 @@ fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
 #[tokio::test]
 async fn a_token_of_the_other_type_is_refused() {
     let clock = Clock::system();
-    let tokens = tokens(&clock);
-    let pair = pair(&tokens, &clock);
-    assert_eq!(tokens.read(&pair.refresh, TokenType::Access).await.unwrap_err(), TokenFault::WrongType);
-    assert_eq!(tokens.read(&pair.access, TokenType::Refresh).await.unwrap_err(), TokenFault::WrongType);
+    let (signer, reader) = (tokens(&clock), tokens(&clock));
+    let pair = pair(&signer, &clock);
+    for tokens in [&signer, &reader] {
+        assert_eq!(tokens.read(&pair.refresh, TokenType::Access).await.unwrap_err(), TokenFault::WrongType);
+        assert_eq!(tokens.read(&pair.access, TokenType::Refresh).await.unwrap_err(), TokenFault::WrongType);
+    }
 }
 
 #[tokio::test]
@@ -86,7 +95,7 @@ async fn a_rotation_signs_nobody_out_and_no_replica_signs_with_a_key_that_anothe
     let after = pair(&one, &clock);
     assert_eq!(kid(&after.access), rotated.kid);
     // It has not looked since the rotation, and looks when it is shown the new key.
-    assert_eq!(other.read(&after.access, TokenType::Access).await.unwrap().session(), session());
+    assert_eq!(other.read(&after.access, TokenType::Access).await.unwrap().claims.session(), session());
     for tokens in [&one, &other] {
         assert!(tokens.read(&before.refresh, TokenType::Refresh).await.is_ok());
     }
@@ -96,13 +105,17 @@ async fn a_rotation_signs_nobody_out_and_no_replica_signs_with_a_key_that_anothe
 async fn a_removed_key_takes_with_it_what_was_verified_before() {
     let (directory, clock, random) = (Directory::new(), Clock::manual(1_000_000_000_000), Random::system());
     let settings = config(directory.source());
-    let tokens = Tokens::open(settings.clone(), clock.clone(), &random).unwrap();
+    let open = || -> Tokens { Tokens::open(settings.clone(), clock.clone(), &random).unwrap() };
+    let (tokens, reader) = (open(), open());
     let access = pair(&tokens, &clock).access;
-    assert!(tokens.read(&access, TokenType::Access).await.is_ok());
+    assert!(reader.read(&access, TokenType::Access).await.is_ok());
     let rotated = keys::rotate(&settings.keys, settings.key_times(), &clock, &random).unwrap();
     std::fs::remove_file(directory.path().join(format!("{}.pem", kid(&access)))).unwrap();
     look(&tokens, &clock).await;
-    assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap_err(), TokenFault::Invalid);
+    reader.keys.look().await;
+    for tokens in [&tokens, &reader] {
+        assert_eq!(tokens.read(&access, TokenType::Access).await.unwrap_err(), TokenFault::Invalid);
+    }
     assert_eq!(kid(&pair(&tokens, &clock).access), rotated.kid, "the only one signs");
 }
 
@@ -123,7 +136,7 @@ async fn with_a_secret_nothing_is_published_and_the_public_key_is_no_secret() {
     std::fs::write(&path, "x".repeat(32)).unwrap();
     let hmac = Tokens::open(config(KeySource::Secret(path)), clock.clone(), &random).unwrap();
     let access = pair(&hmac, &clock).access;
-    assert_eq!(hmac.read(&access, TokenType::Access).await.unwrap().session(), session());
+    assert_eq!(hmac.read(&access, TokenType::Access).await.unwrap().claims.session(), session());
     assert_eq!(jsonwebtoken::decode_header(&access).unwrap().alg, jsonwebtoken::Algorithm::HS256);
     assert_eq!(hmac.public_keys().0, []);
     assert_eq!(tokens(&clock).read(&access, TokenType::Access).await.unwrap_err(), TokenFault::Invalid);

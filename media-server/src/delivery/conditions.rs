@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
-use shared::media_api::ImageName;
 
 /// What tells one representation from another.
 #[derive(Debug)]
@@ -14,10 +13,11 @@ pub(super) struct Validators {
 }
 
 impl Validators {
-    /// A name is never used for another picture, and a picture never changes: so the name is a strong validator.
-    pub(super) fn new(name: &ImageName, modified: SystemTime) -> Self {
+    /// An id is never used for another picture, and neither a picture nor a rendition changes: so what names one is a
+    /// strong validator.
+    pub(super) fn new(tag: &str, modified: SystemTime) -> Self {
         let seconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { etag: format!("\"{}\"", name.id_hex()), modified: UNIX_EPOCH + Duration::from_secs(seconds) }
+        Self { etag: format!("\"{tag}\""), modified: UNIX_EPOCH + Duration::from_secs(seconds) }
     }
 
     /// The `ETag`.
@@ -67,7 +67,7 @@ mod tests {
 
     fn validators() -> Validators {
         let modified = httpdate::parse_http_date(DATE).unwrap() + Duration::from_millis(750);
-        Validators::new(&ImageName::parse(&format!("{ID}.jpg")).unwrap(), modified)
+        Validators::new(ID, modified)
     }
 
     fn headers<const N: usize>(pairs: [(HeaderName, &str); N]) -> HeaderMap {

@@ -8,6 +8,11 @@ use image::{DynamicImage, Frame, ImageFormat, RgbaImage};
 
 use super::*;
 
+/// Cleans and decodes; the kind.
+fn check(picture: &[u8], limits: PictureLimits) -> Result<ImageKind, Refusal> {
+    accept(&Bytes::copy_from_slice(picture), limits).map(|accepted| accepted.kind)
+}
+
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 100 * 100 };
 
 /// A picture with enough in it that its data is more than its headers.
@@ -86,6 +91,7 @@ fn a_png_of_great_dimensions_is_refused_by_its_header() {
     // 50,000 × 50,000 in a header whose checksum is right; there is no data behind it.
     let mut header = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
     header.extend_from_slice(b"\0\0\xc3\x50\0\0\xc3\x50\x08\x02\0\0\0\xc4\xcd\xaa\x9d");
+    header.extend_from_slice(b"\0\0\0\0IEND\xaeB`\x82");
     assert_eq!(check(&header, LIMITS), Err(Refusal::TooManyPixels(LIMITS.pixels_max)));
 }
 
@@ -107,3 +113,5 @@ fn scans_are_counted_before_they_are_decoded() {
     jpeg.extend_from_slice(&end);
     assert_eq!(check(&jpeg, LIMITS), Err(Refusal::Broken("more than 64 scans".to_owned())));
 }
+
+mod cleaning;

@@ -1,37 +1,174 @@
 //! WebP (RFC 9649): lossy, lossless, with alpha, animated.
+//!
+//! Lossy pictures are decoded by image-webp, to its three planes; its way to RGB would take three times their memory.
 
-use std::io::Cursor;
+mod bits;
+mod chunks;
+mod clean;
+mod codes;
+mod distances;
+mod lossless;
 
-use image_webp::{DecodingError, WebPDecoder};
+use image_webp::DecodingError;
+use image_webp::vp8::Vp8Decoder;
 
+use self::chunks::{Chunk, Chunks, u24_at};
 use super::{PictureLimits, Refusal, check_size};
 
-pub(super) fn check(picture: &[u8], limits: PictureLimits) -> Result<(), Refusal> {
-    has_end(picture)?;
-    let mut decoder = WebPDecoder::new(Cursor::new(picture)).map_err(refused)?;
-    let (width, height) = decoder.dimensions();
-    let frames = if decoder.is_animated() { decoder.num_frames() } else { 1 };
-    check_size(width, height, frames, limits)?;
+pub(super) use self::clean::clean;
+
+/// What the decoder of lossy pictures holds besides, in bytes.
+const LOSSY_BYTES: u64 = 1024 * 1024;
+
+/// What [`decode`] takes, in bytes.
+pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
+    let mut chunks = Chunks::of_file(picture)?;
+    let first = chunks.next()?.ok_or(Refusal::Empty)?;
+    let canvas = if first.name == *b"VP8X" { canvas(&first)? } else { Image::default().add(&first)?.dimensions()? };
+    let (mut frames, mut frame_bytes_max) = (0, 0);
+    let mut still = Image::default().add(&first)?;
+    while let Some(chunk) = chunks.next()? {
+        if chunk.name == *b"ANMF" {
+            frames += 1;
+            frame_bytes_max = frame_bytes_max.max(frame(picture, &chunk)?.memory_bytes()?);
+        } else {
+            still = still.add(&chunk)?;
+        }
+    }
     if frames == 0 {
-        return Err(Refusal::Empty);
+        frames = 1;
+        frame_bytes_max = still.memory_bytes()?;
     }
-    let mut pixels = vec![0; decoder.output_buffer_size().ok_or(Refusal::Sides)?];
-    if !decoder.is_animated() {
-        return decoder.read_image(&mut pixels).map_err(refused);
-    }
-    for _ in 0..frames {
-        decoder.read_frame(&mut pixels).map_err(refused)?;
-    }
-    Ok(())
+    check_size(canvas.0, canvas.1, frames, limits)?;
+    Ok(frame_bytes_max)
 }
 
-/// The file must be as long as it says (RFC 9649, section 2.4): the decoder takes what is missing for zeros.
-fn has_end(picture: &[u8]) -> Result<(), Refusal> {
-    const RIFF_HEADER_BYTES: usize = 8;
-    let Some([size @ .., _, _, _, _]) = picture.get(4..12) else { return Err(Refusal::Truncated) };
-    let size = size.try_into().map(u32::from_le_bytes).map_err(|_| Refusal::Truncated)?;
-    let available = picture.len().saturating_sub(RIFF_HEADER_BYTES);
-    if usize::try_from(size).is_ok_and(|size| size <= available) { Ok(()) } else { Err(Refusal::Truncated) }
+/// Decodes all frames.
+pub(super) fn decode(picture: &[u8]) -> Result<(), Refusal> {
+    let mut chunks = Chunks::of_file(picture)?;
+    let first = chunks.next()?.ok_or(Refusal::Empty)?;
+    let is_extended = first.name == *b"VP8X";
+    let canvas = if is_extended { Some(canvas(&first)?) } else { None };
+    let mut still = Image::default().add(&first)?;
+    let mut frames = 0;
+    while let Some(chunk) = chunks.next()? {
+        if chunk.name == *b"ANMF" {
+            frames += 1;
+            let image = frame(picture, &chunk)?;
+            check_place(&chunk, canvas.unwrap_or_default(), image.dimensions()?)?;
+            image.decode()?;
+        } else {
+            still = still.add(&chunk)?;
+        }
+    }
+    if frames > 0 {
+        return Ok(());
+    }
+    if canvas.is_some_and(|canvas| still.dimensions() != Ok(canvas)) {
+        return Err(Refusal::Broken("it is not as large as it says".to_owned()));
+    }
+    still.decode()
+}
+
+/// The dimensions that VP8X tells.
+fn canvas(vp8x: &Chunk<'_>) -> Result<(u32, u32), Refusal> {
+    match (u24_at(vp8x.data, 4), u24_at(vp8x.data, 7)) {
+        (Some(width), Some(height)) => Ok((width + 1, height + 1)),
+        _ => Err(Refusal::Truncated),
+    }
+}
+
+fn frame<'a>(picture: &'a [u8], chunk: &Chunk<'_>) -> Result<Image<'a>, Refusal> {
+    let mut chunks = Chunks::of_frame(picture, chunk);
+    let mut image = Image::default();
+    while let Some(chunk) = chunks.next()? {
+        image = image.add(&chunk)?;
+    }
+    Ok(image)
+}
+
+/// A frame must lie on the canvas and be as large as it says (section 2.7.1.1).
+fn check_place(frame: &Chunk<'_>, canvas: (u32, u32), dimensions: (u32, u32)) -> Result<(), Refusal> {
+    let [x, y, width, height] = [0, 3, 6, 9].map(|at| u24_at(frame.data, at).unwrap_or(u32::MAX >> 8));
+    let is_inside = x * 2 + width < canvas.0 && y * 2 + height < canvas.1;
+    if is_inside && dimensions == (width + 1, height + 1) {
+        Ok(())
+    } else {
+        Err(Refusal::Broken("a frame that does not fit".to_owned()))
+    }
+}
+
+/// The chunks that make one image.
+#[derive(Clone, Copy, Default)]
+struct Image<'a> {
+    lossy: Option<&'a [u8]>,
+    lossless: Option<&'a [u8]>,
+    alpha: Option<&'a [u8]>,
+}
+
+impl<'a> Image<'a> {
+    fn add(mut self, chunk: &Chunk<'a>) -> Result<Self, Refusal> {
+        let place = match &chunk.name {
+            b"VP8 " => &mut self.lossy,
+            b"VP8L" => &mut self.lossless,
+            b"ALPH" => &mut self.alpha,
+            _ => return Ok(self),
+        };
+        match place.replace(chunk.data) {
+            None => Ok(self),
+            Some(_) => Err(Refusal::Broken("one image twice".to_owned())),
+        }
+    }
+
+    fn dimensions(&self) -> Result<(u32, u32), Refusal> {
+        match (self.lossy, self.lossless) {
+            // A key frame (RFC 6386, section 9.1).
+            (Some([_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..]), None) => {
+                let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                Ok((side(*w0, *w1), side(*h0, *h1)))
+            }
+            (Some(_), None) => Err(Refusal::Broken("a lossy picture without its start".to_owned())),
+            (None, Some(lossless)) => lossless::dimensions(lossless),
+            _ => Err(Refusal::Empty),
+        }
+    }
+
+    fn memory_bytes(&self) -> Result<u64, Refusal> {
+        let (width, height) = self.dimensions()?;
+        let pixels = u64::from(width.next_multiple_of(16)) * u64::from(height.next_multiple_of(16));
+        let mut bytes = 0;
+        if let Some(lossy) = self.lossy {
+            // Luma and two chroma planes of a quarter each, and a copy of the data.
+            bytes = pixels + pixels / 2 + lossy.len() as u64 + LOSSY_BYTES;
+        }
+        if let Some(data) = self.lossless.or(self.alpha) {
+            bytes = bytes.max(lossless::memory_bytes(data, pixels));
+        }
+        Ok(bytes)
+    }
+
+    fn decode(&self) -> Result<(), Refusal> {
+        let (width, height) = self.dimensions()?;
+        if let Some(alpha) = self.alpha {
+            decode_alpha(alpha, width, height)?;
+        }
+        match (self.lossy, self.lossless) {
+            (Some(lossy), _) => Vp8Decoder::decode_frame(lossy).map(drop).map_err(refused),
+            (None, Some(lossless)) => lossless::decode(lossless),
+            (None, None) => Err(Refusal::Empty),
+        }
+    }
+}
+
+/// An alpha plane (section 2.7.1.2): as it is, or lossless.
+fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<(), Refusal> {
+    let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
+    match header & 3 {
+        0 if data.len() >= width as usize * height as usize => Ok(()),
+        0 => Err(Refusal::Truncated),
+        1 => lossless::decode_alpha(data, width, height),
+        _ => Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
+    }
 }
 
 fn refused(error: DecodingError) -> Refusal {

@@ -4,15 +4,17 @@
 //! has made and not yet synced does not wait for it. So all of them are made at start. Nor does it sync after a
 //! deletion, and what it writes before it links (`<id>#1`) stays when the process is killed; hence the rest of this.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use shared::clock::Clock;
+use shared::media_api::ImageId;
 
-/// A directory's name is this many hexadecimal digits, the first ones of a picture's id.
-pub(super) const NAME_CHARS: usize = 3;
+use super::object::{ID_CHARS, NAME_CHARS, Object, directory};
+use super::{Listed, Page};
 
 /// How many there are.
 const COUNT: u32 = 16_u32.pow(3);
@@ -22,6 +24,9 @@ const UPLOAD_GRACE: Duration = Duration::from_mins(15);
 
 /// Another process holds the lock alone for microseconds; past this many tries it holds it for another reason.
 const LOCK_TRIES: u32 = 50;
+
+/// Directories read for one page of a listing: seconds on a disk at the other end of a network.
+const DIRECTORIES_A_PAGE: u32 = 256;
 
 /// How long to wait between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -59,6 +64,64 @@ impl Directories {
         File::open(self.root.join(name))?.sync_all()
     }
 
+    /// The renditions of a picture.
+    pub(super) fn renditions(&self, id: ImageId) -> io::Result<Vec<Object>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.join(directory(id)))? {
+            let object = entry?.file_name().to_str().and_then(Object::parse);
+            found.extend(object.filter(|object| object.id == id && object.rendition.is_some()));
+        }
+        Ok(found)
+    }
+
+    /// The pictures after `after`, `limit` at most. No more of them are in memory at any time.
+    pub(super) fn list(&self, after: Option<ImageId>, limit: usize) -> io::Result<Page> {
+        let first = after.map_or(0, directory_number);
+        let end = first.saturating_add(DIRECTORIES_A_PAGE).min(COUNT);
+        let mut images = Vec::new();
+        for number in first..end {
+            let found = self.list_one(number, after, limit.saturating_sub(images.len()))?;
+            images.extend(found);
+            if images.len() >= limit {
+                let next = images.last().map(|last: &Listed| last.id);
+                return Ok(Page { images, next });
+            }
+        }
+        let next = if end < COUNT { last_id_of(end - 1) } else { None };
+        Ok(Page { images, next })
+    }
+
+    fn list_one(&self, number: u32, after: Option<ImageId>, limit: usize) -> io::Result<Vec<Listed>> {
+        let directory = self.root.join(format!("{number:0NAME_CHARS$x}"));
+        let mut found: BTreeMap<ImageId, (PathBuf, bool)> = BTreeMap::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let object = entry.file_name().to_str().and_then(Object::parse);
+            let Some(Object { id, rendition }) = object.filter(|object| after.is_none_or(|after| object.id > after))
+            else {
+                continue;
+            };
+            if rendition.is_none() {
+                found.insert(id, (entry.path(), true));
+            } else {
+                found.entry(id).or_insert_with(|| (entry.path(), false));
+            }
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+        let mut listed = Vec::new();
+        for (id, (path, has_original)) in found {
+            match fs::metadata(path).and_then(|metadata| metadata.modified()) {
+                Ok(modified) => listed.push(Listed { id, modified, has_original }),
+                // Deleted meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(listed)
+    }
+
     /// Deletes what a killed process was writing. Reads all directories: seconds for ten million pictures.
     pub(super) fn sweep(&self) {
         let mut deleted = 0;
@@ -86,6 +149,15 @@ impl Directories {
         }
         Ok(deleted)
     }
+}
+
+fn directory_number(id: ImageId) -> u32 {
+    u32::from_str_radix(&directory(id), 16).unwrap_or(0)
+}
+
+/// The last id that belongs into a directory.
+fn last_id_of(number: u32) -> Option<ImageId> {
+    ImageId::parse(&format!("{number:0NAME_CHARS$x}{:f<width$}", "", width = ID_CHARS - NAME_CHARS)).ok()
 }
 
 /// Locks the storage, shared, and tells whether no other process had it locked.

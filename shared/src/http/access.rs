@@ -1,11 +1,14 @@
 //! One log line for each answer, and the request's id that ties it to nginx's.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::problem::Cause;
 use crate::random::Random;
+use crate::telemetry::{Answered, answered};
 
 /// The header that carries a request's id: nginx makes it, or passes a well-formed one on.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,16 +30,18 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn begin(method: &Method, path: &str, headers: &HeaderMap, routes: RouteNames, random: &Random) -> Self {
+    pub(super) fn begin(
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        routes: RouteNames,
+        ids: &RequestIds,
+    ) -> Self {
         Self {
             started: Instant::now(),
             method: method.clone(),
             route: route_name(path, routes),
-            request_id: headers
-                .get(REQUEST_ID)
-                .filter(|id| is_well_formed(id))
-                .cloned()
-                .unwrap_or_else(|| made(random)),
+            request_id: headers.get(REQUEST_ID).filter(|id| is_well_formed(id)).cloned().unwrap_or_else(|| ids.next()),
         }
     }
 
@@ -51,15 +56,36 @@ impl Access {
     fn log(&self, status: StatusCode, cause: Option<&str>) {
         let request_id = self.request_id.to_str().unwrap_or_default();
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (method, route, status) = (self.method.as_str(), self.route, status.as_u16());
+        let (method, route) = (&self.method, self.route);
+        let plain = Answered { request_id, method, route, status, micros };
+        let (method, status) = (method.as_str(), status.as_u16());
         match cause {
             Some(cause) if status >= 500 => {
                 tracing::warn!(request_id, method, route, status, micros, cause, "answered");
             }
             Some(cause) => tracing::info!(request_id, method, route, status, micros, cause, "answered"),
             None if route.ends_with('z') => tracing::debug!(request_id, method, route, status, micros, "answered"),
-            None => tracing::info!(request_id, method, route, status, micros, "answered"),
+            None => answered(&plain),
         }
+    }
+}
+
+/// Ids for requests that bring none: a random word of this process, and a number.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    process: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new(random: &Random) -> Self {
+        Self { process: hex::encode(random.bytes::<8>()), count: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let id = format!("{}-{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed));
+        // Hexadecimal digits are a header value.
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
     }
 }
 
@@ -67,11 +93,6 @@ fn is_well_formed(id: &HeaderValue) -> bool {
     let id = id.as_bytes();
     (1..=REQUEST_ID_CHARS_MAX).contains(&id.len())
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-}
-
-fn made(random: &Random) -> HeaderValue {
-    // Hexadecimal digits are a header value.
-    HeaderValue::from_str(&hex::encode(random.bytes::<16>())).unwrap_or(HeaderValue::from_static("none"))
 }
 
 fn route_name(path: &str, routes: RouteNames) -> &'static str {

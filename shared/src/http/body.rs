@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
 use super::Problem;
+use super::route::{Head, head};
 
 /// What a body may cost. Cheap to clone; clones share the budget.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct Received {
 
 /// A body that has not been read yet.
 pub struct Unread {
-    headers: HeaderMap,
+    head: Head,
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
 }
 
@@ -65,9 +66,7 @@ impl std::fmt::Debug for Unread {
 
 /// Hands the handler the body, unread.
 pub fn unread() -> impl Filter<Extract = (Unread,), Error = Rejection> + Clone {
-    warp::header::headers_cloned()
-        .and(warp::body::stream())
-        .map(|headers, chunks| Unread { headers, chunks: Box::pin(into_bytes(chunks)) })
+    head().and(warp::body::stream()).map(|head, chunks| Unread { head, chunks: Box::pin(into_bytes(chunks)) })
 }
 
 fn into_bytes<B: Buf>(
@@ -79,16 +78,17 @@ fn into_bytes<B: Buf>(
 impl Unread {
     /// Reads it whole: 413 past `limit_bytes`, 408 past the time limit, 415 if it is compressed, 400 if it ends early.
     pub async fn read(self, limit_bytes: usize, limits: &BodyLimits) -> Result<Received, Problem> {
-        if let Some(encoding) = header_text(&self.headers, &CONTENT_ENCODING)
+        if let Some(encoding) = header_text(self.head.headers(), &CONTENT_ENCODING)
             && !encoding.eq_ignore_ascii_case("identity")
         {
             return Err(Problem::unsupported_encoding(&encoding));
         }
-        let announced = header_text(&self.headers, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        let announced =
+            header_text(self.head.headers(), &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit_bytes) {
             return Err(Problem::too_large(limit_bytes));
         }
-        let content_type = header_text(&self.headers, &CONTENT_TYPE).unwrap_or_default();
+        let content_type = header_text(self.head.headers(), &CONTENT_TYPE).unwrap_or_default();
         let share = share(announced.unwrap_or(limit_bytes), limits).await?;
         let bytes = timeout(limits.timeout, collect(self.chunks, announced, limit_bytes))
             .await

@@ -5,6 +5,7 @@
 //! proves that nothing goes unanswered.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{ALLOW, HeaderValue};
@@ -14,7 +15,6 @@ use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
 use super::Problem;
-use super::serve::Peer;
 
 /// Methods of one resource.
 pub type Methods = &'static [Method];
@@ -37,18 +37,29 @@ pub fn with<T: Clone + Send + Sync>(value: &T) -> impl Filter<Extract = (T,), Er
     warp::any().map(move || value.clone())
 }
 
-/// A request without its body.
+/// A request's headers, and where it comes from. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct Head(Arc<(HeaderMap, SocketAddr)>);
+
+impl Head {
+    pub(super) fn new(headers: HeaderMap, peer: SocketAddr) -> Self {
+        Self(Arc::new((headers, peer)))
+    }
+
     /// Its headers.
-    pub headers: HeaderMap,
-    /// Who is at the other end of the connection.
-    pub peer: Option<Peer>,
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.0
+    }
+
+    /// Who is at the other end of the connection: nginx, as a rule.
+    pub fn peer(&self) -> SocketAddr {
+        self.0.1
+    }
 }
 
-/// Hands the handler the request's head.
-pub fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone {
-    warp::header::headers_cloned().and(warp::ext::optional()).map(|headers, peer| Head { headers, peer })
+/// Hands the handler the request's head. Below [`super::serve`] there always is one.
+pub fn head() -> impl Filter<Extract = (Head,), Error = Rejection> + Clone {
+    warp::ext::get::<Head>()
 }
 
 /// Lets `methods` pass, and HEAD where GET does (RFC 9110, section 9.3.2). `OPTIONS` is answered with 204, others

@@ -30,8 +30,9 @@ use warp::Filter;
 use warp::reply::{Reply, Response};
 
 use super::Problem;
-use super::access::{Access, RouteNames};
+use super::access::{Access, RequestIds, RouteNames};
 use super::body::Drained;
+use super::route::Head;
 use crate::random::Random;
 use crate::settings::{SettingError, Settings};
 
@@ -46,10 +47,6 @@ const SETTLED: Duration = Duration::from_millis(250);
 
 /// After a failed `accept` (out of file descriptors, mostly) the next one is tried after this pause.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who is at the other end of the connection: nginx, as a rule.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
@@ -117,7 +114,7 @@ pub async fn serve<F>(
     let server = Arc::new(Server {
         service: warp::service(filter),
         routes,
-        random,
+        ids: RequestIds::new(&random),
         in_flight: Arc::default(),
         is_stopping: AtomicBool::new(false),
     });
@@ -226,7 +223,7 @@ fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
 struct Server<S> {
     service: S,
     routes: RouteNames,
-    random: Random,
+    ids: RequestIds,
     in_flight: Arc<InFlight>,
     is_stopping: AtomicBool,
 }
@@ -242,10 +239,11 @@ impl<S> Server<S> {
         TowerToHyperService<S>: Service<http::Request<Drained>, Response = Response, Error = Infallible>,
     {
         let guard = InFlight::begin(&self.in_flight);
-        let access =
-            Access::begin(request.method(), request.uri().path(), request.headers(), self.routes, &self.random);
+        let access = Access::begin(request.method(), request.uri().path(), request.headers(), self.routes, &self.ids);
         let mut request = request.map(Drained::new);
-        request.extensions_mut().insert(Peer(peer));
+        // warp routes by method and path; the rest of the head is handed on once, and never copied.
+        let headers = std::mem::take(request.headers_mut());
+        request.extensions_mut().insert(Head::new(headers, peer));
         let service = TowerToHyperService::new(self.service.clone());
         let mut response = match AssertUnwindSafe(service.call(request)).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -298,8 +296,10 @@ struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::SeqCst);
-        self.0.ended.notify_waiters();
+        // Somebody waits for the last one only.
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ended.notify_waiters();
+        }
     }
 }
 

@@ -16,10 +16,11 @@ use tokio::time::{sleep, timeout};
 
 use super::address::Server;
 use super::connection::{Dialer, failed};
-use super::link::{Link, PATIENCE, Target, away};
+use super::link::{Lent, Link, PATIENCE, Target, away};
 use super::push::{Change, Changed};
 use super::slots::Place;
 use super::topology::View;
+use crate::store::lease::Lease;
 
 /// How often the nodes are asked which slots are whose. A master that is gone tells nobody of its successor.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -62,6 +63,17 @@ impl Cluster {
         self.settle(answer, cmd).await
     }
 
+    /// Runs `reads`, whose keys are all in `slot`. The lease is of the node that has answered; there is none where another
+    /// than the one that was asked has the slot.
+    pub(super) async fn read(&self, slot: u16, reads: &Pipeline) -> RedisResult<(Vec<Value>, Option<Lease>)> {
+        let Lent { mut requests, lease } = self.lent(Place::Slot(slot)).await?;
+        let count = reads.cmd_iter().count();
+        match requests.send_packed_commands(reads, 0, count).await {
+            Ok(answers) if !answers.iter().any(is_redirection) => Ok((answers, Some(lease))),
+            _ => Ok((self.run_all(reads, 0, count).await?, None)),
+        }
+    }
+
     /// Runs a pipeline, or a transaction, whose keys are all in one slot.
     pub(super) async fn run_all(&self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
         let mut connection = self.connection(Place::of_first(pipeline)).await?;
@@ -100,8 +112,12 @@ impl Cluster {
         connection.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(away)
     }
 
-    /// A connection to where a command is to be run.
     async fn connection(&self, place: Place) -> RedisResult<MultiplexedConnection> {
+        Ok(self.lent(place).await?.requests)
+    }
+
+    /// A connection to where a command is to be run.
+    async fn lent(&self, place: Place) -> RedisResult<Lent> {
         // The way of all requests but those at the start.
         if let Some(Some(known)) = self.link(place, Link::now) {
             return known;
@@ -109,7 +125,7 @@ impl Cluster {
         let mut nodes = self.nodes.clone();
         let _ = timeout(PATIENCE, nodes.wait_for(|nodes| !nodes.links.is_empty())).await;
         let link = self.link(place, Link::clone).ok_or_else(|| failed("no node has the slot at present"))?;
-        link.connection().await
+        link.lent().await
     }
 
     fn link<T>(&self, place: Place, with: impl FnOnce(&Link) -> T) -> Option<T> {
@@ -141,6 +157,10 @@ impl Cluster {
         let succeeded = answers.iter().position(Result::is_ok).unwrap_or_default();
         if answers.is_empty() { Err(away()) } else { answers.swap_remove(succeeded) }
     }
+}
+
+fn is_redirection(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(refusal) if Redirection::of(refusal).is_some())
 }
 
 /// A node's answer that a slot is elsewhere.
@@ -196,7 +216,7 @@ impl Learner {
     async fn ask(&self) -> RedisResult<View> {
         let nodes = self.nodes.borrow().clone();
         let up = nodes.links.iter().filter_map(|(server, link)| Some((server, link.now()?.ok()?)));
-        let views = up.take(ASKED_MAX).map(|(server, node)| timeout(PATIENCE, View::of(server, node)));
+        let views = up.take(ASKED_MAX).map(|(server, node)| timeout(PATIENCE, View::of(server, node.requests)));
         if let Some(newest) = join_all(views).await.into_iter().flatten().flatten().max_by_key(|view| view.epoch) {
             return Ok(newest);
         }

@@ -12,9 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::address::Server;
 use super::tls::Tls;
-
-/// How often a connection is asked whether it is still there. A partition says nothing by itself.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
+use crate::store::lease::{Lease, Moment, RENEW_EVERY};
 
 /// How long that answer may take, if commands may not take less. What is asked for in between waits no longer either: a
 /// connection that is given up fails all that waits on it.
@@ -39,10 +37,12 @@ pub(super) struct Connection {
     requests: MultiplexedConnection,
     driver: JoinHandle<()>,
     check_within: Duration,
+    lease: Lease,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.lease.end();
         self.driver.abort();
     }
 }
@@ -79,7 +79,8 @@ impl Dialer {
             });
         let login = self.login.clone().set_protocol(ProtocolVersion::RESP3);
         let (requests, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
-        Ok(Connection { requests, driver: tokio::spawn(driver), check_within: self.timeout.min(CHECK_WITHIN) })
+        let check_within = self.timeout.min(CHECK_WITHIN);
+        Ok(Connection { requests, driver: tokio::spawn(driver), check_within, lease: Lease::new() })
     }
 }
 
@@ -91,27 +92,39 @@ impl Connection {
 
     /// Makes it one that writes may go to, and that tells what has changed of what was read over it.
     pub(super) async fn track(&self) -> RedisResult<()> {
+        let asked = Moment::now();
         is_master(self.requests()).await?;
-        redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut self.requests()).await
+        redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut self.requests()).await?;
+        self.lease.renew(asked);
+        Ok(())
+    }
+
+    /// Holds while it is known to tell of changes, once it [`track`](Self::track)s.
+    pub(super) fn lease(&self) -> Lease {
+        self.lease.clone()
     }
 
     /// Returns when it is lost, and why: closed, silent, or to a server that is the master no more.
     pub(super) async fn until_lost(&mut self) -> RedisError {
-        let requests = self.requests();
+        let (requests, lease) = (self.requests(), self.lease());
         tokio::select! {
             _ = &mut self.driver => failed("it has closed the connection"),
-            error = until_a_check_fails(requests, self.check_within) => error,
+            error = until_a_check_fails(requests, self.check_within, lease) => error,
         }
     }
 }
 
-async fn until_a_check_fails(requests: MultiplexedConnection, within: Duration) -> RedisError {
+/// Asks whether it is still there (a partition says nothing by itself), and renews `lease` as long as it answers: what it
+/// tells of changes comes over the same connection, in the order in which they happened.
+async fn until_a_check_fails(requests: MultiplexedConnection, within: Duration, lease: Lease) -> RedisError {
     loop {
-        sleep(CHECK_EVERY).await;
+        sleep(RENEW_EVERY).await;
+        let asked = Moment::now();
         let check = timeout(within, is_master(requests.clone())).await;
         if let Err(error) = check.unwrap_or_else(|_| Err(failed("it does not answer"))) {
             return error;
         }
+        lease.renew(asked);
     }
 }
 

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Server;
 use super::connection::{Connection, Dialer, failed};
-use super::push::{Change, Changed, tell};
+use super::push::{Changed, tell};
 use super::sentinel::Sentinels;
+use crate::store::lease::Lease;
 
 /// The pauses between attempts to connect: the first, and twice the one before up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -30,8 +31,17 @@ pub(super) struct Link {
 
 enum State {
     Connecting,
-    Up(MultiplexedConnection),
+    Up(Lent),
     Down,
+}
+
+/// A connection in use.
+#[derive(Clone)]
+pub(super) struct Lent {
+    /// Where commands go.
+    pub(super) requests: MultiplexedConnection,
+    /// Holds while changes of what is read over it are told.
+    pub(super) lease: Lease,
 }
 
 /// Which server it is.
@@ -50,8 +60,13 @@ impl Link {
         Self { state }
     }
 
-    /// The connection; an error at once while there is none.
+    /// Where commands go; an error at once while there is no connection.
     pub(super) async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        Ok(self.lent().await?.requests)
+    }
+
+    /// The connection; an error at once while there is none.
+    pub(super) async fn lent(&self) -> RedisResult<Lent> {
         if let Some(known) = self.now() {
             return known;
         }
@@ -62,9 +77,9 @@ impl Link {
     }
 
     /// The connection, if that is known.
-    pub(super) fn now(&self) -> Option<RedisResult<MultiplexedConnection>> {
+    pub(super) fn now(&self) -> Option<RedisResult<Lent>> {
         match &*self.state.borrow() {
-            State::Up(connection) => Some(Ok(connection.clone())),
+            State::Up(lent) => Some(Ok(lent.clone())),
             State::Down => Some(Err(away())),
             State::Connecting => None,
         }
@@ -133,7 +148,7 @@ impl Keeper {
 
     /// Lends the connection out until it is lost.
     async fn serve(&mut self, server: &Server, mut connection: Connection) {
-        self.state.send_replace(State::Up(connection.requests()));
+        self.state.send_replace(State::Up(Lent { requests: connection.requests(), lease: connection.lease() }));
         let error = match &mut self.target {
             Target::Server(_) => connection.until_lost().await,
             Target::Master(sentinels) => tokio::select! {
@@ -142,9 +157,8 @@ impl Keeper {
             },
         };
         tracing::warn!(%server, %error, "lost the connection to Redis");
-        // In this order: nothing that is read after the change is told of was read over this connection.
         self.state.send_replace(State::Connecting);
+        // Nothing that was read over it is good any more.
         drop(connection);
-        (self.changed)(Change::Any);
     }
 }

@@ -9,7 +9,7 @@ use redis::{PushInfo, PushKind, RedisError, Value};
 pub enum Change {
     /// The value of one key.
     Of(Vec<u8>),
-    /// Any: the database was flushed, or a connection that would have told us is gone.
+    /// Any: the database was flushed, or slots of a Cluster have moved.
     Any,
 }
 

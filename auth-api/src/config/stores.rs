@@ -1,0 +1,86 @@
+//! Where users and sessions are.
+
+use std::path::Path;
+use std::time::Duration;
+
+use shared::settings::{SettingError, Settings};
+
+use crate::store::PostgresConfig;
+use crate::store::redis_link::RedisConfig;
+use crate::store::redis_link::address::{self, RedisAddress};
+use crate::store::redis_link::tls::Tls;
+
+/// The password in a file, so that it stands in no environment and no command line.
+fn password(name: &'static str, file: Option<&Path>) -> Result<Option<String>, SettingError> {
+    let Some(file) = file else { return Ok(None) };
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) => {
+            Err(SettingError::new(name, format!("{} ({error})", file.display()), "the path of a file that can be read"))
+        }
+    }
+}
+
+pub(super) fn postgres(settings: &mut Settings, timeout: Duration) -> Result<PostgresConfig, SettingError> {
+    let mut server: tokio_postgres::Config = settings.confidential(
+        "DATABASE_URL",
+        "postgres://users@127.0.0.1:5432/users",
+        "postgres://ROLE@HOST:PORT/DATABASE",
+        "where users are",
+    )?;
+    let file = settings.optional_path("DATABASE_PASSWORD_FILE", "the file that holds the role's password");
+    if let Some(password) = password("DATABASE_PASSWORD_FILE", file.as_deref())? {
+        server.password(password);
+    }
+    let connections_max = settings.number(
+        "DATABASE_CONNECTIONS_MAX",
+        16,
+        2..=1000,
+        "connections",
+        "connections to Postgres, for each replica",
+    )?;
+    Ok(PostgresConfig { server, connections_max, timeout })
+}
+
+pub(super) fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisConfig, SettingError> {
+    let address: RedisAddress = settings.confidential(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379/0",
+        address::FORMS,
+        "where sessions are: redis://HOST:PORT/DATABASE, redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE (those are the \
+         Sentinels), or redis-cluster://HOST:PORT,HOST:PORT (some of the nodes); rediss://, rediss-sentinel:// and \
+         rediss-cluster:// speak TLS; USER@ before the hosts where Redis has users",
+    )?;
+    let file = settings.optional_path("REDIS_PASSWORD_FILE", "the file that holds Redis's password");
+    let password = password("REDIS_PASSWORD_FILE", file.as_deref())?.or_else(|| address.password.clone());
+    let file = settings.optional_path(
+        "REDIS_SENTINEL_PASSWORD_FILE",
+        "the file that holds the Sentinels' own password, if they have one",
+    );
+    let sentinel_password = self::password("REDIS_SENTINEL_PASSWORD_FILE", file.as_deref())?;
+    let authorities = settings.optional_path(
+        "REDIS_CA_FILE",
+        "with TLS, whose certificates are believed: certificate authorities in PEM; none: those that the system trusts",
+    );
+    let tls = if address.tls { Some(redis_tls(authorities.as_deref())?) } else { None };
+    Ok(RedisConfig { address, password, sentinel_password, tls, timeout })
+}
+
+/// How long a copy of an account in Redis is good, at most.
+pub(super) fn user_copy_lifetime(settings: &mut Settings) -> Result<Duration, SettingError> {
+    settings.seconds(
+        "USER_COPY_SECONDS",
+        60,
+        1..=3600,
+        "how long an account's copy in Redis is kept, and after each loss of Postgres not believed; the same for every \
+         replica",
+    )
+}
+
+fn redis_tls(authorities: Option<&Path>) -> Result<Tls, SettingError> {
+    Tls::trusting(authorities).map_err(|error| {
+        let was = authorities.map_or("empty".to_owned(), |path| path.display().to_string());
+        let may_be = "the path of a PEM file with certificate authorities, or empty where the system has some";
+        SettingError::new("REDIS_CA_FILE", format!("{was} ({error})"), may_be)
+    })
+}

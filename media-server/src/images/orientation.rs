@@ -1,0 +1,90 @@
+//! Which way up a picture is: the one thing of its EXIF that stays.
+
+/// Which EXIF calls 1, and all that say nothing: as it lies.
+const UPRIGHT: u8 = 1;
+
+/// What may stand before the TIFF structure, and in a JPEG does.
+pub(super) const EXIF_PREFIX: &[u8] = b"Exif\0\0";
+
+/// The orientation that EXIF tells (CIPA DC-008, tag 0x0112), where it is not upright: 2 to 8.
+pub(crate) fn read(exif: &[u8]) -> Option<u8> {
+    const ENTRY_BYTES: usize = 12;
+    let tiff = Tiff::new(exif.strip_prefix(EXIF_PREFIX).unwrap_or(exif))?;
+    let directory = usize::try_from(tiff.u32(4)?).ok()?;
+    let entries = usize::from(tiff.u16(directory)?);
+    let first = directory.checked_add(2)?;
+    let is_orientation = |entry: &usize| tiff.u16(*entry) == Some(0x0112);
+    let entry = (0..entries).map(|number| first + number * ENTRY_BYTES).find(is_orientation)?;
+    let is_one_short = tiff.u16(entry + 2)? == 3 && tiff.u32(entry + 4)? == 1;
+    let orientation = u8::try_from(tiff.u16(entry + 8)?).ok()?;
+    (is_one_short && (UPRIGHT + 1..=8).contains(&orientation)).then_some(orientation)
+}
+
+/// The least TIFF structure that tells `orientation`.
+pub(super) fn write(orientation: u8) -> Vec<u8> {
+    let mut tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    tiff.push(orientation);
+    // The rest of the value, and that no other directory follows.
+    tiff.extend_from_slice(&[0; 6]);
+    tiff
+}
+
+/// Numbers of a TIFF structure, in its byte order.
+struct Tiff<'a> {
+    bytes: &'a [u8],
+    is_big_endian: bool,
+}
+
+impl<'a> Tiff<'a> {
+    fn new(bytes: &'a [u8]) -> Option<Self> {
+        let is_big_endian = match bytes {
+            [b'M', b'M', 0, 0x2a, ..] => true,
+            [b'I', b'I', 0x2a, 0, ..] => false,
+            _ => return None,
+        };
+        Some(Self { bytes, is_big_endian })
+    }
+
+    fn u16(&self, at: usize) -> Option<u16> {
+        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        Some(if self.is_big_endian { u16::from_be_bytes(*bytes) } else { u16::from_le_bytes(*bytes) })
+    }
+
+    fn u32(&self, at: usize) -> Option<u32> {
+        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        Some(if self.is_big_endian { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for orientation in 2..=8 {
+            assert_eq!(read(&write(orientation)), Some(orientation));
+            assert_eq!(read(&[EXIF_PREFIX, &write(orientation)].concat()), Some(orientation));
+        }
+    }
+
+    #[test]
+    fn both_byte_orders_are_read_and_other_tags_passed_over() {
+        let little =
+            b"II\x2a\0\x08\0\0\0\x02\0\x0f\x01\x02\0\x01\0\0\0x\0\0\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        assert_eq!(read(little), Some(6));
+    }
+
+    #[test]
+    fn what_is_upright_or_tells_nothing_is_nothing() {
+        for orientation in [0, 1, 9, 255] {
+            assert_eq!(read(&write(orientation)), None);
+        }
+        let whole = write(6);
+        for length in 0..20 {
+            assert_eq!(read(&whole[..length]), None, "cut to {length}");
+        }
+        assert_eq!(read(b"MM\0\x2a\xff\xff\xff\xff\xff\xff\xff\xff"), None);
+        assert_eq!(read(b"MM\0\x2a\0\0\0\x04\xff\xff"), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The bits of a lossless WebP (RFC 9649, section 3.1): the lowest of a byte first.
+
+use crate::images::Refusal;
+
+pub(super) struct Bits<'a> {
+    data: &'a [u8],
+    buffer: u64,
+    count: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(data: &'a [u8]) -> Self {
+        Self { data, buffer: 0, count: 0 }
+    }
+
+    /// The next bits, at least 32 of them or all that are left; zeros follow.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u64 {
+        if self.count < 32 {
+            self.fill();
+        }
+        self.buffer
+    }
+
+    /// Passes over up to 56 bits.
+    #[inline]
+    pub(super) fn skip(&mut self, count: u32) -> Result<(), Refusal> {
+        if self.count < count {
+            self.fill();
+        }
+        self.count = self.count.checked_sub(count).ok_or(Refusal::Truncated)?;
+        self.buffer >>= count;
+        Ok(())
+    }
+
+    /// Reads up to 31 bits as a number.
+    pub(super) fn read(&mut self, count: u32) -> Result<u32, Refusal> {
+        let value = self.peek() & ((1 << count) - 1);
+        self.skip(count)?;
+        Ok(u32::try_from(value).unwrap_or_default())
+    }
+
+    /// Reads what a prefix code begins: a length or a distance, from 1 up (section 5.2.2).
+    pub(super) fn read_prefixed(&mut self, prefix: u32) -> Result<u32, Refusal> {
+        if prefix < 4 {
+            return Ok(prefix + 1);
+        }
+        let extra = (prefix - 2) >> 1;
+        let offset = (2 + (prefix & 1)) << extra;
+        Ok(offset + self.read(extra)? + 1)
+    }
+
+    #[inline]
+    fn fill(&mut self) {
+        while self.count <= 56 {
+            let Some((byte, rest)) = self.data.split_first() else { return };
+            self.data = rest;
+            self.buffer |= u64::from(*byte) << self.count;
+            self.count += 8;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How a picture is to be turned: the tag `Orientation` of Exif (CIPA DC-008, 4.6.5).
+
+use super::frame::Square;
+use crate::images::orientation;
+
+/// What is to be done, in this order, so that a picture stands upright.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Orientation {
+    /// Rows become columns.
+    transpose: bool,
+    /// Left and right change places.
+    mirror: bool,
+    /// Top and bottom change places.
+    flip: bool,
+}
+
+impl Orientation {
+    /// The one that a value of the tag stands for; what is no such value asks for nothing.
+    pub(super) const fn from_tag(value: u8) -> Self {
+        let (transpose, mirror, flip) = match value {
+            2 => (false, true, false),
+            3 => (false, true, true),
+            4 => (false, false, true),
+            5 => (true, false, false),
+            6 => (true, true, false),
+            7 => (true, true, true),
+            8 => (true, false, true),
+            _ => (false, false, false),
+        };
+        Self { transpose, mirror, flip }
+    }
+
+    /// The one that Exif data tells; what is broken asks for nothing.
+    pub(super) fn of_exif(exif: &[u8]) -> Self {
+        orientation::read(exif).map_or_else(Self::default, Self::from_tag)
+    }
+
+    /// Turns a square.
+    pub(super) fn upright(self, square: Square) -> Square {
+        if self == Self::default() {
+            return square;
+        }
+        let Square { side, samples, pixels } = square;
+        let stride = samples.count();
+        let last = (side as usize).saturating_sub(1);
+        let source = |x: usize, y: usize| {
+            let x = if self.mirror { last - x } else { x };
+            let y = if self.flip { last - y } else { y };
+            let (x, y) = if self.transpose { (y, x) } else { (x, y) };
+            let at = (y * (last + 1) + x) * stride;
+            pixels.get(at..at + stride).unwrap_or_default()
+        };
+        let turned = (0..=last).flat_map(|y| (0..=last).flat_map(move |x| source(x, y))).copied().collect();
+        Square { side, samples, pixels: turned }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::Samples;
+    use super::*;
+
+    fn square(pixels: &[u8]) -> Square {
+        Square { side: 2, samples: Samples::Gray, pixels: pixels.to_vec() }
+    }
+
+    /// What a camera stores of a scene whose corners are 1 2 / 3 4, for each value of the tag: its row 0 and column 0
+    /// lie as the standard says, "top left" for 1, "top right" for 2, …
+    const STORED: [(u8, [u8; 4]); 9] = [
+        (0, [1, 2, 3, 4]),
+        (1, [1, 2, 3, 4]),
+        (2, [2, 1, 4, 3]),
+        (3, [4, 3, 2, 1]),
+        (4, [3, 4, 1, 2]),
+        (5, [1, 3, 2, 4]),
+        (6, [2, 4, 1, 3]),
+        (7, [4, 2, 3, 1]),
+        (8, [3, 1, 4, 2]),
+    ];
+
+    #[test]
+    fn each_of_the_eight_comes_out_upright() {
+        for (value, stored) in STORED {
+            let upright = Orientation::from_tag(value).upright(square(&stored));
+            assert_eq!(upright.pixels, [1, 2, 3, 4], "{value}");
+        }
+    }
+}

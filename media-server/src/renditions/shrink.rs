@@ -1,0 +1,247 @@
+//! The middle of a picture, square and smaller.
+//!
+//! Light is what is averaged, not the numbers that stand for it, or fine patterns darken. Light goes about with the
+//! square of an sRGB value, so squares are averaged: by boxes first, which costs a tenth of decoding the picture, and
+//! from there by a filter. Of a large JPEG the first half of the way has been made by its decoder, of its values: averaging
+//! light there, too, would take all pixels, and four times as long.
+
+use fast_image_resize::images::Image;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+use super::frame::{Frame, Samples, Square};
+use crate::images::rounded;
+
+/// The filter: sharp, and without the second lobe of Lanczos, whose echo of a bright edge shows in the dark.
+const FILTER: ResizeAlg = ResizeAlg::Convolution(FilterType::CatmullRom);
+
+/// Boxes leave a picture at least this much larger than it is to be, in halves, so that the filter decides how it looks.
+const LEFT_TO_FILTER_HALVES: u32 = 3;
+
+/// The side of the largest box. Its sum of squares, weighted by opacity, fits into 32 bits.
+const BOX_SIDE_MAX: u32 = 8;
+
+/// The middle of `frame`, `side` pixels wide and high, or as many as its shorter side has. Not turned, in its colours.
+pub(super) fn square(frame: &Frame, side: u32) -> Square {
+    let shorter = frame.width.min(frame.height);
+    let side = side.min(shorter).max(1);
+    let box_side = (shorter * 2 / (side * LEFT_TO_FILTER_HALVES)).clamp(1, BOX_SIDE_MAX);
+    let boxed_side = shorter / box_side;
+    let boxed = boxes(frame, box_side as usize, boxed_side as usize);
+    let filtered = filter(&boxed, boxed_side, side, frame.samples);
+    Square { side, samples: frame.samples, pixels: roots(&filtered, frame.samples) }
+}
+
+/// The mean squares of boxes in the middle of `frame`.
+fn boxes(frame: &Frame, box_side: usize, boxed_side: usize) -> Vec<u16> {
+    let (width, height, count) = (frame.width as usize, frame.height as usize, frame.samples.count());
+    let used = boxed_side * box_side;
+    let (left, top) = ((width - used) / 2, (height - used) / 2);
+    let rows = frame.pixels.chunks_exact(width * count).skip(top).take(used);
+    let rows: Vec<&[u8]> = rows.filter_map(|row| row.get(left * count..(left + used) * count)).collect();
+    let mut boxed = vec![0; boxed_side * boxed_side * count];
+    let mut sums = vec![0; used * count];
+    for (rows, out) in rows.chunks_exact(box_side).zip(boxed.chunks_exact_mut(boxed_side * count)) {
+        match frame.samples {
+            Samples::Gray => average::<1>(rows, &mut sums, out),
+            Samples::Rgb => average::<3>(rows, &mut sums, out),
+            Samples::Cmyk => average::<4>(rows, &mut sums, out),
+            Samples::GrayAlpha => average_by_alpha::<2>(rows, out),
+            Samples::Rgba => average_by_alpha::<4>(rows, out),
+        }
+    }
+    boxed
+}
+
+/// One row of boxes, as wide as `rows` are many; `sums` are as long as a row.
+fn average<const COUNT: usize>(rows: &[&[u8]], sums: &mut [u32], out: &mut [u16]) {
+    match rows.len() {
+        1 => sum::<1>(rows, sums),
+        2 => sum::<2>(rows, sums),
+        3 => sum::<3>(rows, sums),
+        4 => sum::<4>(rows, sums),
+        5 => sum::<5>(rows, sums),
+        6 => sum::<6>(rows, sums),
+        7 => sum::<7>(rows, sums),
+        _ => sum::<8>(rows, sums),
+    }
+    let area = (rows.len() * rows.len()) as u64;
+    // Division by multiplication; exact for these sums.
+    let inverse = (1 << 32) / area + 1;
+    let (out, _) = out.as_chunks_mut::<COUNT>();
+    let (pixels, _) = sums.as_chunks::<COUNT>();
+    for (out, pixels) in out.iter_mut().zip(pixels.chunks_exact(rows.len())) {
+        let mut total = [0_u32; COUNT];
+        for pixel in pixels {
+            for (total, sample) in total.iter_mut().zip(pixel) {
+                *total += sample;
+            }
+        }
+        for (out, total) in out.iter_mut().zip(total) {
+            *out = saturated((u64::from(total) * inverse) >> 32);
+        }
+    }
+}
+
+/// Samples summed at a time: as many as the registers of any x86-64 hold.
+const BLOCK: usize = 32;
+
+/// The sum of the squares of each column of samples. As the number of rows is known, a sum stays in registers while they
+/// pass.
+fn sum<const ROWS: usize>(rows: &[&[u8]], sums: &mut [u32]) {
+    let Some(rows) = rows.first_chunk::<ROWS>() else { return };
+    let square = |sample: &u8| {
+        let sample = u16::from(*sample);
+        u32::from(sample * sample)
+    };
+    let (blocks, rest) = sums.as_chunks_mut::<BLOCK>();
+    let mut row_blocks = rows.map(|row| row.as_chunks::<BLOCK>().0.iter());
+    for block in blocks {
+        let mut total = [0; BLOCK];
+        for samples in row_blocks.iter_mut().filter_map(Iterator::next) {
+            for (total, sample) in total.iter_mut().zip(samples) {
+                *total += square(sample);
+            }
+        }
+        *block = total;
+    }
+    rest.fill(0);
+    for row in rows {
+        for (total, sample) in rest.iter_mut().zip(row.as_chunks::<BLOCK>().1) {
+            *total += square(sample);
+        }
+    }
+}
+
+/// Like [`average`], where the last sample is opacity: what can't be seen has no colour to give.
+fn average_by_alpha<const COUNT: usize>(rows: &[&[u8]], out: &mut [u16]) {
+    let box_side = rows.len();
+    let area = u32::try_from(box_side * box_side).unwrap_or(u32::MAX);
+    let (out, _) = out.as_chunks_mut::<COUNT>();
+    for (x, out) in out.iter_mut().enumerate() {
+        let Some((out_alpha, out)) = out.split_last_mut() else { return };
+        let (mut totals, mut opacity) = ([0_u32; COUNT], 0);
+        for row in rows {
+            let (pixels, _) = row.as_chunks::<COUNT>();
+            for (alpha, colours) in pixels.iter().skip(x * box_side).take(box_side).filter_map(|p| p.split_last()) {
+                let alpha = u32::from(*alpha);
+                opacity += alpha;
+                for (total, sample) in totals.iter_mut().zip(colours) {
+                    *total += u32::from(*sample) * u32::from(*sample) * alpha;
+                }
+            }
+        }
+        for (out, total) in out.iter_mut().zip(totals) {
+            *out = saturated(total.checked_div(opacity).unwrap_or_default().into());
+        }
+        *out_alpha = saturated((opacity * 257 / area).into());
+    }
+}
+
+fn filter(boxed: &[u16], boxed_side: u32, side: u32, samples: Samples) -> Vec<u16> {
+    let pixel_type = match samples {
+        Samples::Gray => PixelType::U16,
+        Samples::GrayAlpha => PixelType::U16x2,
+        Samples::Rgb => PixelType::U16x3,
+        Samples::Rgba | Samples::Cmyk => PixelType::U16x4,
+    };
+    let mut source = Image::new(boxed_side, boxed_side, pixel_type);
+    for (bytes, value) in source.buffer_mut().as_chunks_mut::<2>().0.iter_mut().zip(boxed) {
+        *bytes = value.to_ne_bytes();
+    }
+    let mut target = Image::new(side, side, pixel_type);
+    let options = ResizeOptions::new().resize_alg(FILTER).use_alpha(samples.has_alpha());
+    if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
+        // Fails for images of two types only.
+        tracing::error!(%error, "a picture is not resized");
+    }
+    target.buffer().as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect()
+}
+
+/// From squares to values, and opacity from sixteen bits to eight.
+fn roots(squares: &[u16], samples: Samples) -> Vec<u8> {
+    let root = |square: u16| rounded(f32::from(square).sqrt());
+    if !samples.has_alpha() {
+        return squares.iter().copied().map(root).collect();
+    }
+    let mut pixels = Vec::with_capacity(squares.len());
+    for pixel in squares.chunks_exact(samples.count()) {
+        if let Some((alpha, colours)) = pixel.split_last() {
+            pixels.extend(colours.iter().copied().map(root));
+            pixels.push(rounded(f32::from(*alpha) / 257.0));
+        }
+    }
+    pixels
+}
+
+fn saturated(value: u64) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::orientation::Orientation;
+    use super::*;
+
+    fn frame(width: u32, height: u32, samples: Samples, pixel: impl Fn(u32, u32) -> Vec<u8>) -> Frame {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
+        Frame { width, height, samples, pixels, profile: None, orientation: Orientation::default() }
+    }
+
+    #[test]
+    fn a_square_is_the_middle_and_never_larger_than_the_picture() {
+        // Black, and white in the middle third.
+        let wide = frame(300, 100, Samples::Gray, |x, _| vec![if (100..200).contains(&x) { 255 } else { 0 }]);
+        let high = frame(100, 300, Samples::Gray, |_, y| vec![if (100..200).contains(&y) { 255 } else { 0 }]);
+        for frame in [wide, high] {
+            for (asked, side) in [(512, 100), (100, 100), (99, 99), (50, 50), (7, 7), (1, 1)] {
+                let square = square(&frame, asked);
+                assert_eq!((square.side, square.pixels.len()), (side, (side * side) as usize));
+                assert!(square.pixels.iter().all(|value| *value == 255), "{asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_colour_stays_that_colour_at_any_size() {
+        for value in 0..=255 {
+            let frame = frame(67, 61, Samples::Rgb, |_, _| vec![value, 255 - value, 128]);
+            for side in [61, 60, 31, 16, 5, 3, 1] {
+                let square = square(&frame, side);
+                assert!(
+                    square.pixels.chunks_exact(3).all(|pixel| pixel == [value, 255 - value, 128]),
+                    "{value} {side}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn light_is_averaged() {
+        // Half black and half white is half the light: 0.5 to the power of 1/2, near sRGB's 188.
+        let frame = frame(64, 64, Samples::Gray, |x, y| vec![if (x + y) % 2 == 0 { 255 } else { 0 }]);
+        assert!(square(&frame, 8).pixels.iter().all(|value| (178..=190).contains(value)));
+    }
+
+    #[test]
+    fn what_is_not_seen_gives_no_colour() {
+        for samples in [Samples::Rgba, Samples::GrayAlpha] {
+            let frame = frame(64, 64, samples, |x, _| {
+                let (colour, alpha) = if x % 4 == 0 { (200, 255) } else { (0, 0) };
+                [vec![colour; samples.count() - 1], vec![alpha]].concat()
+            });
+            for pixel in square(&frame, 4).pixels.chunks_exact(samples.count()) {
+                let (alpha, colours) = pixel.split_last().unwrap();
+                assert!((62..=66).contains(alpha), "{alpha}");
+                assert!(colours.iter().all(|value| (199..=201).contains(value)), "{colours:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_fit() {
+        for samples in [Samples::Gray, Samples::GrayAlpha, Samples::Rgb, Samples::Rgba, Samples::Cmyk] {
+            let frame = frame(100, 100, samples, |_, _| vec![255; samples.count()]);
+            assert!(square(&frame, 1).pixels.iter().all(|value| *value == 255), "{samples:?}");
+        }
+    }
+}
