@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +19,7 @@ use warp::reply::Response;
 use crate::client::Client;
 use crate::deployment::Deployment;
 use crate::error::Error;
+use crate::process::ends_with_us;
 
 /// The verb of this program that is the server.
 pub const VERB: &str = "bare";
@@ -41,16 +42,8 @@ impl Bare {
         }
         fs::write(answer, to_text(given.headers(), given.body())).map_err(Error::file(answer))?;
         let own = std::env::current_exe().map_err(Error::file("the running program"))?;
-        let mut process = Command::new("setpriv")
-            // It ends when this process does, whatever this process dies of.
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(own)
-            .arg(VERB)
-            .arg(answer)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(Error::file("setpriv"))?;
+        let mut process =
+            ends_with_us(&own).arg(VERB).arg(answer).stdout(Stdio::piped()).spawn().map_err(Error::file("setpriv"))?;
         let mut line = String::new();
         if let Some(stdout) = process.stdout.take() {
             BufReader::new(stdout).read_line(&mut line).map_err(Error::file("the bare server"))?;

@@ -12,6 +12,7 @@ use crate::bare::Bare;
 use crate::client::address;
 use crate::deployment::Deployment;
 use crate::error::Error;
+use crate::pictures::Pictures;
 use crate::population::Size;
 
 /// How long is measured, and how often.
@@ -40,6 +41,7 @@ pub struct Bench {
     interrupt: Interrupt,
     data: PathBuf,
     // In the order they are dropped: whoever is in front goes first.
+    pictures: OnceCell<Pictures>,
     bare_front: OnceCell<Front>,
     bare: OnceCell<Bare>,
     small: OnceCell<Deployment>,
@@ -59,6 +61,7 @@ impl Bench {
             runtime: Runtime::new().map_err(Error::file("the runtime"))?,
             interrupt,
             data: data.canonicalize().map_err(Error::file(&data))?,
+            pictures: OnceCell::new(),
             bare_front: OnceCell::new(),
             bare: OnceCell::new(),
             small: OnceCell::new(),
@@ -88,6 +91,11 @@ impl Bench {
             Ok(self.large()?.stack()?.front("nginx-bare", address, address)?)
         })?;
         Ok(front.base())
+    }
+
+    /// Pictures, and a media-server of their own behind an nginx of the same configuration as the stack's.
+    pub fn pictures(&self) -> Result<&Pictures, Error> {
+        once(&self.pictures, || Pictures::start(&self.runtime, self.small()?, &self.data.join("pictures")))
     }
 
     /// Where the requests of a row go.

@@ -1,6 +1,6 @@
 //! A client of our own, for what wrk can't replay: a refresh token is good once.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -35,10 +35,34 @@ impl Client {
         Ok((answer.status(), answer.into_body()))
     }
 
+    /// The same, for a client at `address`, which is believed from a proxy on this machine.
+    pub async fn post_from(
+        &mut self,
+        path: &str,
+        json: String,
+        address: Ipv4Addr,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let request = request(Method::POST, path).header(CONTENT_TYPE, "application/json");
+        let answer = self.send(request.header("x-forwarded-for", address.to_string()).body(json.into())).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
     /// `GET path` of whoever has this access token.
     pub async fn get(&mut self, path: &str, access: &str) -> Result<Response<Bytes>, Error> {
         let request = request(Method::GET, path).header(AUTHORIZATION, format!("JWT {access}")).body(Full::default());
         self.send(request).await
+    }
+
+    /// `PUT path` of bytes, as who knows `secret`.
+    pub async fn put(&mut self, path: &str, secret: &str, body: Bytes) -> Result<StatusCode, Error> {
+        let request = request(Method::PUT, path).header(AUTHORIZATION, format!("Bearer {secret}"));
+        Ok(self.send(request.body(body.into())).await?.status())
+    }
+
+    /// `DELETE path`, as who knows `secret`.
+    pub async fn delete(&mut self, path: &str, secret: &str) -> Result<StatusCode, Error> {
+        let request = request(Method::DELETE, path).header(AUTHORIZATION, format!("Bearer {secret}"));
+        Ok(self.send(request.body(Full::default())).await?.status())
     }
 
     async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {

@@ -84,8 +84,8 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
 fn bench(pace: Pace, rows: &[Row]) -> Result<bool, Error> {
     allow_many_connections();
     let interrupt = Interrupt::by_signals().map_err(Error::file("signals"))?;
-    let warning = machine::warning()?;
-    if let Some(warning) = &warning {
+    let warnings = machine::warnings()?;
+    for warning in &warnings {
         eprintln!("{warning}");
     }
     let bench = Bench::new(pace, interrupt)?;
@@ -100,7 +100,7 @@ fn bench(pace: Pace, rows: &[Row]) -> Result<bool, Error> {
         }
     }
     println!("\n{}\n{}", table(&outcomes), memory_table(&held));
-    if let Some(warning) = warning {
+    for warning in warnings {
         println!("\n{warning}");
     }
     Ok(outcomes.iter().all(Outcome::is_met))

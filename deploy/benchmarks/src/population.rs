@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::SinkExt as _;
 use sha2::{Digest as _, Sha256};
 use shared::random::Random;
-use tokio_postgres::NoTls;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -110,8 +111,7 @@ pub async fn keep_users(config: &Config, size: Size) -> Result<(), Error> {
     // The salt is always the same, and so is the hash.
     let salt = Random::from_fn(|bytes| bytes.fill(7));
     let hash = Hashing::start(&config.hashing, salt)?.hash(auth_api::domain::Password::to_compare(PASSWORD)).await?;
-    let (client, connection) = config.postgres.server.connect(NoTls).await?;
-    let connection = tokio::spawn(connection);
+    let (client, connection) = connect(config).await?;
     if !are_there(&client, size, &hash).await? {
         eprintln!("loading {} users …", size.users);
         load(&client, size, &hash).await?;
@@ -122,7 +122,25 @@ pub async fn keep_users(config: &Config, size: Size) -> Result<(), Error> {
     Ok(())
 }
 
-async fn are_there(client: &tokio_postgres::Client, size: Size, hash: &str) -> Result<bool, Error> {
+/// Disables a user's account, for this run and those to come.
+pub async fn disable(config: &Config, user: u32) -> Result<(), Error> {
+    let (client, connection) = connect(config).await?;
+    let statement = "update users set disabled_at = now() where id = $1 and disabled_at is null";
+    client.execute(statement, &[&user_id(user)]).await?;
+    drop(client);
+    // It says nothing that the client has not said.
+    let _ = connection.await;
+    Ok(())
+}
+
+type Connection = JoinHandle<Result<(), tokio_postgres::Error>>;
+
+async fn connect(config: &Config) -> Result<(Client, Connection), Error> {
+    let (client, connection) = config.postgres.server.connect(NoTls).await?;
+    Ok((client, tokio::spawn(connection)))
+}
+
+async fn are_there(client: &Client, size: Size, hash: &str) -> Result<bool, Error> {
     let row = client
         .query_one(
             "select count(*) as users,
@@ -137,7 +155,7 @@ async fn are_there(client: &tokio_postgres::Client, size: Size, hash: &str) -> R
 /// Rows sent to Postgres in one piece.
 const COPIED_AT_ONCE: u32 = 4096;
 
-async fn load(client: &tokio_postgres::Client, size: Size, hash: &str) -> Result<(), Error> {
+async fn load(client: &Client, size: Size, hash: &str) -> Result<(), Error> {
     client.batch_execute("truncate users cascade").await?;
     let statement = "copy users (id, email, email_canonical, full_name, password_hash, password_stamp) from stdin with (format text)";
     let mut rows = Box::pin(client.copy_in::<_, Bytes>(statement).await?);

@@ -28,6 +28,13 @@ pub enum Measure {
         /// Prepares the two sides.
         pair: fn(&Bench) -> Result<Pair<'_>, Error>,
     },
+    /// Two times that must be the same, in alternating tries; the median of their differences counts.
+    Alike {
+        /// How far apart they may be, as a share of the limit.
+        within: f64,
+        /// Makes the tries.
+        tries: fn(&Bench) -> Result<Tries, Error>,
+    },
     /// Memory, held against a bound.
     Memory {
         /// In MB (1,000,000 bytes).
@@ -53,6 +60,8 @@ pub enum Reach {
     AtLeast(f64),
     /// Of times.
     AtMost(f64),
+    /// Of times that must be the same: no farther from 1.
+    Within(f64),
 }
 
 impl Reach {
@@ -62,6 +71,7 @@ impl Reach {
         match self {
             Self::AtLeast(least) => ratio >= least,
             Self::AtMost(most) => ratio <= most,
+            Self::Within(share) => (ratio - 1.0).abs() <= share,
         }
     }
 }
@@ -83,5 +93,25 @@ pub struct Sample {
     /// In the row's unit.
     pub value: f64,
     /// Requests that got no answer, or another than a 2xx. One is enough for the row to fail: a fast error is no speed.
+    pub refused: u64,
+}
+
+/// A try of both sides and, as a measure of the noise, of the limit once more. In milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// Of ours.
+    pub ours: f64,
+    /// Of what it must be like.
+    pub limit: f64,
+    /// Of the very same again.
+    pub again: f64,
+}
+
+/// Tries, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Tries {
+    /// All that count.
+    pub all: Vec<Try>,
+    /// Requests that got another answer than they should have.
     pub refused: u64,
 }

@@ -1,11 +1,15 @@
 //! The rows, in the order they are measured. One more is one more [`Row`] in this list.
 
+pub mod failing_login;
 pub mod growth;
 pub mod login;
 pub mod me;
+pub mod pictures;
 pub mod processes;
 pub mod refresh;
+pub mod renditions;
 pub mod tail;
+pub mod uploads;
 
 use crate::row::Row;
 
@@ -16,6 +20,17 @@ pub const ALL: &[Row] = &[
     login::LOGIN,
     refresh::REFRESH,
     tail::TAIL,
+    failing_login::WRONG,
+    failing_login::DISABLED,
+    pictures::PICTURE,
+    pictures::RENDITION,
+    pictures::NOT_MODIFIED,
+    uploads::UPLOAD,
+    uploads::RATE,
+    renditions::FIRST,
+    renditions::FIRST_IN_PROCESS,
+    uploads::AT_ONCE,
+    uploads::HOSTILE,
     growth::ME,
     growth::LOGIN,
     growth::REFRESH,

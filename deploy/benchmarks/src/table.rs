@@ -57,6 +57,7 @@ fn cells(outcome: &Outcome) -> [String; 7] {
                 match reach {
                     Reach::AtLeast(least) => format!("≥ {least:.2}"),
                     Reach::AtMost(most) => format!("≤ {most:.2}"),
+                    Reach::Within(share) => format!("1 ± {share:.2}"),
                 },
                 verdict,
             ]

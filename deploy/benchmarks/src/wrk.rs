@@ -109,7 +109,13 @@ pub fn write(path: &Path, requests: impl Iterator<Item = String>) -> Result<(), 
 /// `GET path` of whoever has this access token.
 #[must_use]
 pub fn get(path: &str, access: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: JWT {access}\r\n\r\n")
+    get_with(path, &format!("Authorization: JWT {access}\r\n"))
+}
+
+/// `GET path` with these headers, each a whole line.
+#[must_use]
+pub fn get_with(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n")
 }
 
 /// `POST path` of a JSON body.

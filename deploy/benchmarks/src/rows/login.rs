@@ -1,13 +1,9 @@
 //! `POST login`: a password for a session.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use auth_api::hashing::HashingConfig;
-use rustix::process::nice;
-use tokio::time::Instant;
 
 use super::me::rate;
 use crate::bench::Bench;
@@ -15,6 +11,7 @@ use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::population::{PASSWORD, credentials};
 use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
+use crate::threads;
 use crate::wrk::{self, Wrk};
 
 /// Through nginx.
@@ -44,37 +41,16 @@ pub(super) fn client(bench: &Bench, deployment: &Deployment) -> Result<Wrk, Erro
     Ok(Wrk { base, requests, threads: 1, connections: CONNECTIONS, pause_millis: 0 })
 }
 
-/// The niceness of auth-api's hashing threads (`shared::workers`): what else the machine does must cost both the same.
-const NICENESS: i32 = 10;
-
 /// The hashes a second that as many threads compute as auth-api has, each in memory that it keeps.
 fn hashes(config: &HashingConfig, time: Duration) -> Result<Sample, Error> {
-    let is_over = AtomicBool::new(false);
-    let started = Instant::now();
-    let counted = thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..config.workers.threads).map(|_| scope.spawn(|| hash_until(config, &is_over))).collect();
-        thread::sleep(time);
-        is_over.store(true, Ordering::Relaxed);
-        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(argon2::Error::AlgorithmInvalid))).collect()
-    });
-    let counted: Result<Vec<u32>, argon2::Error> = counted;
-    let counted: u32 = counted.map_err(Error::client)?.into_iter().sum();
-    // The last ones end after `time`: they count, and so does their time.
-    Ok(Sample { value: f64::from(counted) / started.elapsed().as_secs_f64(), refused: 0 })
-}
-
-fn hash_until(config: &HashingConfig, is_over: &AtomicBool) -> Result<u32, argon2::Error> {
-    // Where it may not, everything else is as nice as we are.
-    let _ = nice(NICENESS);
-    let params = Params::new(config.memory_kib, config.passes, config.lanes, None)?;
-    let mut memory = vec![Block::default(); params.block_count()];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
-    let mut count = 0;
-    while !is_over.load(Ordering::Relaxed) {
-        argon2.hash_password_into_with_memory(PASSWORD.as_bytes(), b"sixteen bytes of", &mut out, &mut memory)?;
-        count += 1;
-    }
-    Ok(count)
+    threads::rate(config.workers.threads, time, || {
+        let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(Error::client)?;
+        let mut memory = vec![Block::default(); params.block_count()];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+        Ok(move || {
+            let (password, salt) = (PASSWORD.as_bytes(), b"sixteen bytes of");
+            argon2.hash_password_into_with_memory(password, salt, &mut out, &mut memory).map_err(Error::client)
+        })
+    })
 }

@@ -7,15 +7,15 @@ use auth_api::store::redis_link::Redis;
 use auth_api::store::sessions::{self, Rotation, Shown};
 use auth_api::tokens::refresh_digest;
 use shared::clock::Clock;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::bench::Bench;
-use crate::client::Client;
+use crate::chain::{Chain, drive};
 use crate::deployment::Deployment;
 use crate::error::Error;
 use crate::population::{self, Which};
-use crate::row::{Measure, Pair, Reach, Row, Sample, Side, Unit};
+use crate::row::{Measure, Pair, Reach, Row, Side, Unit};
+use crate::wire::Wire;
+use crate::wrk;
 
 /// auth-api itself.
 pub const REFRESH: Row = Row {
@@ -32,40 +32,6 @@ const CONNECTIONS: u32 = 64;
 
 /// Of each connection.
 const SESSIONS: u32 = 16;
-
-/// A connection, and what it shows next of each of its sessions. It does one exchange at a time.
-trait Chain: Send + 'static {
-    /// Does the next exchange; false if it was refused.
-    fn next(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;
-}
-
-/// Lets all chains run for `time`.
-async fn drive<C: Chain>(chains: &mut Vec<C>, time: Duration) -> Result<Sample, Error> {
-    let started = Instant::now();
-    let mut tasks = JoinSet::new();
-    for mut chain in chains.drain(..) {
-        tasks.spawn(async move {
-            let (mut done, mut refused) = (0_u32, 0_u64);
-            while started.elapsed() < time {
-                if chain.next().await? {
-                    done += 1;
-                } else {
-                    refused += 1;
-                }
-            }
-            Ok::<_, Error>((chain, done, refused))
-        });
-    }
-    let mut sample = Sample::default();
-    while let Some(ended) = tasks.join_next().await {
-        let (chain, done, refused) = ended.map_err(Error::client)??;
-        chains.push(chain);
-        sample.value += f64::from(done);
-        sample.refused += refused;
-    }
-    sample.value /= started.elapsed().as_secs_f64();
-    Ok(sample)
-}
 
 /// The users of a connection's sessions.
 fn users(deployment: &Deployment, connection: u32) -> impl Iterator<Item = u32> {
@@ -85,7 +51,7 @@ pub(super) fn refreshes<'a>(bench: &'a Bench, deployment: &Deployment) -> Result
             for user in users(deployment, connection) {
                 tokens.push(deployment.make_session(&redis, user, Which::Refreshed).await?);
             }
-            chains.push(Refreshes { client: Client::connect(&base).await?, tokens, at: 0 });
+            chains.push(Refreshes { wire: Wire::connect(&base).await?, tokens, at: 0 });
         }
         Ok::<_, Error>(chains)
     })?;
@@ -94,7 +60,7 @@ pub(super) fn refreshes<'a>(bench: &'a Bench, deployment: &Deployment) -> Result
 
 /// A connection to auth-api.
 struct Refreshes {
-    client: Client,
+    wire: Wire,
     tokens: Vec<String>,
     at: usize,
 }
@@ -103,18 +69,16 @@ impl Chain for Refreshes {
     async fn next(&mut self) -> Result<bool, Error> {
         self.at = (self.at + 1) % self.tokens.len();
         let Some(token) = self.tokens.get_mut(self.at) else { return Ok(false) };
-        let (status, body) = self.client.post("/api/user/refresh/", format!(r#"{{"refresh":"{token}"}}"#)).await?;
-        if !status.is_success() {
-            return Ok(false);
-        }
-        *token = refresh_of(&body).ok_or_else(|| Error::Client("refresh answers without a token".to_owned()))?;
+        let request = wrk::post("/api/user/refresh/", &format!(r#"{{"refresh":"{token}"}}"#));
+        let Some(answer) = self.wire.ask(&request).await? else { return Ok(false) };
+        *token = refresh_of(answer).ok_or_else(|| Error::Client("refresh answers without a token".to_owned()))?;
         Ok(true)
     }
 }
 
 /// The value of `refresh`, found and not parsed: the client's work is in ours, and none of it is in the limit.
-fn refresh_of(body: &[u8]) -> Option<String> {
-    let (_, rest) = std::str::from_utf8(body).ok()?.split_once(r#""refresh":""#)?;
+fn refresh_of(body: &str) -> Option<String> {
+    let (_, rest) = body.split_once(r#""refresh":""#)?;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
@@ -173,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_next_token_is_found() {
-        assert_eq!(refresh_of(br#"{"refresh":"a.b.c","access":"d"}"#).as_deref(), Some("a.b.c"));
-        assert_eq!(refresh_of(br#"{"detail":"no"}"#), None);
+        assert_eq!(refresh_of(r#"{"refresh":"a.b.c","access":"d"}"#).as_deref(), Some("a.b.c"));
+        assert_eq!(refresh_of(r#"{"detail":"no"}"#), None);
     }
 }
