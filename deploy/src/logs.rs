@@ -14,7 +14,7 @@ use crate::part::Part;
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// The last lines are looked for in this many bytes.
-const TAIL_BYTES_MAX: u64 = 64 << 10;
+const TAIL_BYTES_MAX: u64 = 1 << 20;
 
 /// The directory of the logs.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use shared::settings::Settings;
+
 use crate::error::Error;
 use crate::http;
 use crate::part::Part;
@@ -18,10 +20,16 @@ pub(crate) fn media_server(plan: &Plan) -> Result<Command, Error> {
         .env("LISTEN", address(ports.media_server))
         .env("WRITE_LISTEN", address(ports.media_writing))
         .env("MEDIA_SECRET_FILE", &plan.secrets.media.path)
-        .env("STORAGE_URL", file_url(&plan.data.join("pictures").to_string_lossy()))
+        .env("STORAGE_URL", storage_url(plan))
         .env("LOG_FORMAT", "json")
         .envs(plan.environment.iter().cloned());
     Ok(command)
+}
+
+/// A directory of the stack's own, or the bucket that the runner's environment names.
+fn storage_url(plan: &Plan) -> String {
+    let own = file_url(&plan.data.join("pictures").to_string_lossy());
+    Settings::from_environment().text("STORAGE_URL", &own, "where pictures lie")
 }
 
 /// auth-api, serving.

@@ -14,10 +14,13 @@
 )]
 
 mod bodies;
+mod bucket_faults;
+mod cleaning;
 mod commands;
 mod containers;
 mod crashes;
 mod delete_me;
+mod disk_faults;
 mod everywhere;
 mod forged_tokens;
 mod front;
@@ -25,15 +28,18 @@ mod keys;
 mod login;
 mod logs;
 mod me;
+mod orphans;
 mod outages;
 mod overload;
 mod pictures;
 mod redis_topologies;
 mod refresh;
 mod register;
+mod renditions;
 mod revocation;
 mod rotation;
 mod sessions;
+mod storage;
 mod support;
 mod throttle;
 mod update;

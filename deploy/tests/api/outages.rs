@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Answer, Api, Form, PASSWORD, Person, drawn, is_back, is_in_order, is_unavailable, jpeg, send, turns_unavailable,
-    unique, within_deadline,
+    Answer, Api, Form, PASSWORD, Person, drawn, endure, is_back, is_in_order, is_unavailable, jpeg, redis, send,
+    turns_unavailable, unique, within_deadline,
 };
 
 fn start() -> Stack {
@@ -90,6 +90,34 @@ async fn many_who_ask_while_redis_hangs_are_all_told_in_time() {
     stack.shutdown();
 }
 
+/// Redis keeps what it was told, whatever befalls it, but for who empties it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_of_people_endures_a_redis_that_hangs_restarts_and_is_emptied() {
+    let stack = start();
+    let api = Api::at(&stack.env().base);
+    endure("Redis hangs", &api, true, async |_| hang(&stack, Part::Redis).await).await;
+    endure("Redis restarts", &api, false, async |_| stack.restart(Part::Redis).unwrap()).await;
+    let flush = || assert_eq!(redis(stack.env(), &["FLUSHALL"]), "OK");
+    endure("Redis is emptied", &api, false, async |deletion| deletion.by(flush)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_of_people_endures_a_postgres_that_hangs_and_restarts() {
+    let stack = start();
+    let api = Api::at(&stack.env().base);
+    endure("Postgres hangs", &api, true, async |_| hang(&stack, Part::Postgres).await).await;
+    endure("Postgres restarts", &api, false, async |_| stack.restart(Part::Postgres).unwrap()).await;
+}
+
+/// Longer than anything is remembered, and than anybody is to wait.
+const HANGS: Duration = Duration::from_secs(5);
+
+async fn hang(stack: &Stack, part: Part) {
+    stack.signal(part, Signal::STOP).unwrap();
+    tokio::time::sleep(HANGS).await;
+    stack.signal(part, Signal::CONT).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_media_server_an_upload_is_503_and_changes_nothing_and_the_rest_works() {
     let stack = start();
@@ -112,6 +140,22 @@ async fn without_media_server_an_upload_is_503_and_changes_nothing_and_the_rest_
     stack.restart(Part::MediaServer).unwrap();
     is_back("picture", async || api.get(before["profile_pic"].as_str().unwrap()).await.status).await;
     api.post_form("/api/user/register/", register_form()).await.expect_status(201);
+    stack.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_was_deleted_stays_gone_though_media_server_dies_right_after() {
+    let stack = start();
+    let person = Person::with_picture(&Api::at(&stack.env().base), &jpeg()).await;
+    let picture = person.picture().await.unwrap();
+    // So that nginx has it.
+    assert_eq!(person.api.get(&picture).await.status, 200);
+    person.update(&json!({ "profile_pic": null })).await.expect_status(200);
+    stack.kill(Part::MediaServer).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    is_unavailable("picture", &within_deadline("picture", person.api.get(&picture)).await);
+    stack.restart(Part::MediaServer).unwrap();
+    assert_eq!(person.api.get(&picture).await.status, 404);
     stack.shutdown();
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::support::{Api, PASSWORD, Person};
 
 /// Passwords hashed so far, by a line of the log at debug each.
-fn hashed(stack: &Stack) -> usize {
+pub fn hashed(stack: &Stack) -> usize {
     stack.log(Part::AuthApi, usize::MAX).lines().filter(|line| line.contains("a password is hashed")).count()
 }
 

@@ -175,14 +175,14 @@ async fn a_deleted_picture_is_gone_for_those_who_have_just_seen_it_too() {
     assert_eq!(person.api.get(&link).await.status, 200);
     person.update(&json!({ "profile_pic": null })).await.expect_status(200);
     let mut status = 0;
-    for _ in 0..25 {
+    for _ in 0..20 {
         status = person.api.get(&link).await.status;
         if status == 404 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(status, 404, "still there after 2.5 s");
+    assert_eq!(status, 404, "still there after 2 s");
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@ mod cluster;
 mod sentinel;
 mod single;
 
-use std::path::Path;
 use std::time::Duration;
 
 use deploy::{Options, Part, Stack};
@@ -13,12 +12,12 @@ use deploy::{Options, Part, Stack};
 use crate::support::{Person, RedisNode, Scratch, until};
 
 /// A stack whose auth-api uses the Redis at `url`.
-fn stack_on(url: &str, files: &Scratch, settings: &[(&str, &Path)]) -> Stack {
+fn stack_on(url: &str, files: &Scratch, settings: &[(&str, &str)]) -> Stack {
     let password = files.path().join("redis-password");
     std::fs::write(&password, RedisNode::PASSWORD).unwrap();
     let options = Options::scratch().unwrap().with("REDIS_URL", url);
     let options = options.with("REDIS_PASSWORD_FILE", password.to_str().unwrap());
-    let options = settings.iter().fold(options, |options, (name, path)| options.with(name, path.to_str().unwrap()));
+    let options = settings.iter().fold(options, |options, (name, value)| options.with(name, value));
     let stack = Stack::start(options).unwrap();
     // Its own Redis is not asked.
     stack.stop(Part::Redis).unwrap();

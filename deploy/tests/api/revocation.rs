@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Api, PASSWORD, Person, Proxy, Replica, postgres, redis, stack, until};
+use crate::support::{
+    Api, PASSWORD, Person, Proxy, Replica, is_back, postgres, redis, stack, turns_unavailable, until,
+};
 
 /// Sessions that are ended, and every how many of them with the second replica cut off.
 const TRIES: u32 = 100;
@@ -101,4 +104,34 @@ async fn what_one_replica_changes_the_other_reads_back() {
         let is_told = async || person.me().await.expect_status(200).json()["full_name"] == "By hand";
         until("the change by hand is seen", AT_WORST, is_told).await;
     }
+}
+
+/// Copies of accounts in Redis are good only while Postgres tells of changes; not merely from when it began to.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_copy_is_believed_while_postgres_tells_nothing() {
+    let env = stack();
+    let mut url = Url::parse(&env.postgres).unwrap();
+    let proxy = Proxy::to(url.port().unwrap()).await;
+    url.set_port(Some(proxy.port)).unwrap();
+    let replica = Replica::start(&[("DATABASE_URL", url.as_str()), ("USER_COPY_SECONDS", "1")]).await;
+    let person = Person::at(&Api::at(&env.auth_api)).await;
+    let there = Person { api: replica.api.clone(), ..person.clone() };
+    person.me().await.expect_status(200);
+    // A copy that Postgres knows nothing of shows who believes it.
+    let key = format!("user:{{{}}}", person.id);
+    let copy = redis(env, &["HGET", &key, "row"]).replace(&person.email, "copied@example.com");
+    // Written anew each time, or it would not be read anew.
+    let write = || redis(env, &["HSET", &key, "version", "1000000000", "row", &copy]);
+    let is_believed = async || {
+        write();
+        there.me().await.expect_status(200).json()["email"] == "copied@example.com"
+    };
+    until("the copy is believed", Duration::from_secs(10), is_believed).await;
+    proxy.silence(true);
+    turns_unavailable("me", async || there.me().await).await;
+    // Whoever hears of the copy anew does not take it either.
+    write();
+    turns_unavailable("me, told of the copy", async || there.me().await).await;
+    proxy.silence(false);
+    is_back("me", async || there.me().await.status).await;
 }

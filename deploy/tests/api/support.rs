@@ -2,22 +2,32 @@
 
 mod answer;
 mod api;
+mod certificates;
+mod endurance;
 mod faults;
+mod load;
+mod media_server;
 mod person;
 mod photos;
 mod proxy;
 mod redis_nodes;
 mod replica;
+mod s3_server;
 mod stores;
 
 pub use answer::Answer;
 pub use api::{Api, Form, send};
+pub use certificates::Certificates;
+pub use endurance::endure;
 pub use faults::{is_back, is_in_order, is_unavailable, turns_unavailable, until, within_deadline};
+pub use load::{Asks, Load};
+pub use media_server::MediaServer;
 pub use person::{PASSWORD, Person, claims};
 pub use photos::{drawn, jpeg, photographs};
-pub use proxy::Proxy;
+pub use proxy::{Fault, Proxy};
 pub use redis_nodes::RedisNode;
 pub use replica::{Replica, Scratch, auth_api_command};
+pub use s3_server::S3Server;
 pub use stores::{keys_directory, postgres, redis};
 
 use std::path::PathBuf;

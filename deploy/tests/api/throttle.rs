@@ -8,7 +8,7 @@ use shared::random::Random;
 use crate::support::{Answer, Api, PASSWORD, Person, Replica, redis, send, stack};
 
 /// The default of `LOGIN_FAILURES_PER_ACCOUNT`.
-const PER_ACCOUNT: usize = 10;
+pub const PER_ACCOUNT: usize = 10;
 
 const WRONG: &str = "another phrase";
 
@@ -23,12 +23,12 @@ fn network() -> String {
     format!("2001:db8:{a:x}{b:02x}:{c:x}{d:02x}")
 }
 
-fn ipv4() -> String {
+pub fn ipv4() -> String {
     let [a, b, c] = Random::system().bytes();
     format!("10.{a}.{b}.{c}")
 }
 
-async fn login(api: &Api, address: &str, email: &str, password: &str) -> Answer {
+pub async fn login(api: &Api, address: &str, email: &str, password: &str) -> Answer {
     let body = json!({ "email": email, "password": password });
     send(api.request("POST", "/api/user/login/").header("x-forwarded-for", address).json(&body)).await
 }
@@ -40,8 +40,28 @@ async fn guess(api: &Api, address: &str, email: &str, times: usize) {
     }
 }
 
+/// So many wrong passwords at once: as many are looked at as may fail, and the others told to wait.
+pub async fn guess_at_once(api: &Api, address: &str, email: &str, times: usize) {
+    let all: Vec<_> = (0..times)
+        .map(|_| {
+            let (api, email, address) = (api.clone(), email.to_owned(), address.to_owned());
+            tokio::spawn(async move { login(&api, &address, &email, WRONG).await })
+        })
+        .collect();
+    let mut looked_at = 0;
+    for one in all {
+        let answer = one.await.unwrap();
+        if answer.status == 400 {
+            looked_at += 1;
+        } else {
+            is_throttled(&answer);
+        }
+    }
+    assert_eq!(looked_at, PER_ACCOUNT);
+}
+
 #[track_caller]
-fn is_throttled(answer: &Answer) -> u64 {
+pub fn is_throttled(answer: &Answer) -> u64 {
     let wait: u64 = answer.header("retry-after").parse().unwrap_or_else(|_| panic!("{}", answer.text()));
     answer.expect(429, &json!({ "detail": format!("Request was throttled. Expected available in {wait} seconds.") }));
     assert!((1..=900).contains(&wait), "{wait}");
@@ -99,22 +119,7 @@ async fn an_account_that_nobody_has_is_throttled_alike() {
 #[tokio::test]
 async fn of_a_hundred_guesses_at_once_no_more_are_hashed_than_may_fail() {
     let (api, person, address) = (direct(), Person::new().await, ipv4());
-    let all: Vec<_> = (0..100)
-        .map(|_| {
-            let (api, email, address) = (api.clone(), person.email.clone(), address.clone());
-            tokio::spawn(async move { login(&api, &address, &email, WRONG).await })
-        })
-        .collect();
-    let mut looked_at = 0;
-    for one in all {
-        let answer = one.await.unwrap();
-        if answer.status == 400 {
-            looked_at += 1;
-        } else {
-            is_throttled(&answer);
-        }
-    }
-    assert_eq!(looked_at, PER_ACCOUNT);
+    guess_at_once(&api, &address, &person.email, 100).await;
 }
 
 #[tokio::test]

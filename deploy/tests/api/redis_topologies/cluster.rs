@@ -1,11 +1,13 @@
-//! A Cluster of three masters, each with a replica.
+//! A Cluster of three masters.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::overload::hashed;
 use crate::redis_topologies::{stack_on, until_signed_out};
-use crate::support::{Api, PASSWORD, Person, RedisNode, Scratch, is_in_order, until, within_deadline};
+use crate::support::{Api, Certificates, PASSWORD, Person, RedisNode, Scratch, is_in_order, until, within_deadline};
+use crate::throttle::{PER_ACCOUNT, guess_at_once, ipv4, is_throttled, login};
 
 const FAILED_OVER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -13,16 +15,23 @@ const FAILED_OVER_WITHIN: Duration = Duration::from_secs(15);
 const SETTINGS: &str = "cluster-enabled yes\ncluster-node-timeout 1000\ncluster-require-full-coverage no\n\
                         cluster-allow-replica-migration no\nrepl-diskless-sync-delay 0";
 
-async fn start_cluster() -> Vec<RedisNode> {
+/// How many accounts are guessed at from how many addresses: each master is to count some.
+const ROUNDS_MIN: usize = 3;
+const ROUNDS_MAX: usize = 30;
+
+/// Three masters, each with so many replicas.
+async fn start_cluster(tls: Option<&Certificates>, replicas: usize) -> Vec<RedisNode> {
     let mut nodes = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..3 * (1 + replicas) {
         let bus = deploy::RedisServer::free_port().unwrap();
-        nodes.push(RedisNode::start(&format!("{SETTINGS}\ncluster-port {bus}")).await);
+        let of_tls = if tls.is_some() { "\ntls-cluster yes" } else { "" };
+        nodes.push(RedisNode::start(tls, &format!("{SETTINGS}\ncluster-port {bus}{of_tls}")).await);
     }
     let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+    let replicas_of_each = replicas.to_string();
     let mut words = vec!["--cluster", "create"];
     words.extend(addresses.iter().map(String::as_str));
-    words.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+    words.extend(["--cluster-replicas", &replicas_of_each, "--cluster-yes"]);
     let created = nodes[0].ask(&words);
     assert!(created.contains("All 16384 slots covered"), "{created}");
     for node in &nodes {
@@ -31,11 +40,17 @@ async fn start_cluster() -> Vec<RedisNode> {
             let replication = node.ask(&["INFO", "replication"]);
             node.ask(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
                 && nodes_known.matches(" master ").count() + nodes_known.matches("myself,master").count() == 3
-                && (replication.contains("master_link_status:up") || replication.contains("state=online"))
+                && (replicas == 0
+                    || replication.contains("master_link_status:up")
+                    || replication.contains("state=online"))
         };
         until("the Cluster is whole", Duration::from_secs(20), is_whole).await;
     }
     nodes
+}
+
+fn url(scheme: &str, nodes: &[RedisNode]) -> String {
+    format!("{scheme}://127.0.0.1:{},127.0.0.1:{}", nodes[0].port, nodes[nodes.len() - 2].port)
 }
 
 /// The node that answers for a key.
@@ -59,9 +74,8 @@ async fn people_everywhere(api: &Api, nodes: &[RedisNode]) -> Vec<(u16, Person)>
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_master_fails_over_the_slots_of_the_others_are_served_and_then_all() {
     let files = Scratch::new();
-    let nodes = start_cluster().await;
-    let url = format!("redis-cluster://127.0.0.1:{},127.0.0.1:{}", nodes[0].port, nodes[4].port);
-    let stack = stack_on(&url, &files, &[]);
+    let nodes = start_cluster(None, 1).await;
+    let stack = stack_on(&url("redis-cluster", &nodes), &files, &[]);
     let people = people_everywhere(&Api::at(&stack.env().base), &nodes).await;
     for (_, person) in &people {
         is_in_order(person).await;
@@ -75,6 +89,41 @@ async fn while_a_master_fails_over_the_slots_of_the_others_are_served_and_then_a
     a_slot_moves_unseen(&nodes, &people).await;
     a_master_dies(&nodes, &people).await;
     stack.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_every_node_and_each_tells_of_a_session_that_ends() {
+    let (files, certificates) = (Scratch::new(), Certificates::new());
+    let nodes = start_cluster(Some(&certificates), 0).await;
+    let stack = stack_on(&url("rediss-cluster", &nodes), &files, &[("REDIS_CA_FILE", &certificates.authority())]);
+    for (_, person) in people_everywhere(&Api::at(&stack.env().base), &nodes).await {
+        is_in_order(&person).await;
+        person.refresh().await.expect_status(200);
+        let owner = master_of(&nodes, &person.session_key()).unwrap();
+        assert_eq!(owner.ask(&["DEL", &person.session_key()]), "1");
+        until_signed_out(&person).await;
+    }
+}
+
+/// An account's count and its address's may be on two masters, and each count is one script's.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_once_are_throttled_whichever_masters_count_them() {
+    let files = Scratch::new();
+    let nodes = start_cluster(None, 0).await;
+    let stack = stack_on(&url("redis-cluster", &nodes), &files, &[("LOG_LEVEL", "debug")]);
+    let api = Api::at(&stack.env().auth_api);
+    let have_counted = || nodes.iter().filter(|node| !node.ask(&["KEYS", "login:failed:*"]).is_empty()).count();
+    let mut rounds = 0;
+    while rounds < ROUNDS_MIN || have_counted() < nodes.len() {
+        rounds += 1;
+        assert!(rounds <= ROUNDS_MAX, "one of the masters counts nobody");
+        let (person, here) = (Person::at(&api).await, ipv4());
+        let before = hashed(&stack);
+        guess_at_once(&api, &here, &person.email, 100).await;
+        assert_eq!(hashed(&stack) - before, PER_ACCOUNT);
+        is_throttled(&login(&api, &here, &person.email, PASSWORD).await);
+        login(&api, &ipv4(), &person.email, PASSWORD).await.expect_status(200);
+    }
 }
 
 /// Somebody's slot goes from one master to another, and at each step they are who they were.
@@ -102,13 +151,7 @@ async fn a_slot_moves_unseen(nodes: &[RedisNode], people: &[(u16, Person)]) {
 async fn a_master_dies(nodes: &[RedisNode], people: &[(u16, Person)]) {
     let hit = &people[2].1;
     let doomed = master_of(nodes, &hit.session_key()).unwrap();
-    // Its replica has all that was written.
-    let is_replicated = async || {
-        let info = doomed.ask(&["INFO", "replication"]);
-        let number = |name: &str| info.split(name).nth(1)?.split([',', '\r', '\n']).next()?.parse::<u64>().ok();
-        number("master_repl_offset:") == number(",offset=")
-    };
-    until("all is replicated", Duration::from_secs(5), is_replicated).await;
+    until("all is replicated", Duration::from_secs(5), async || doomed.is_replicated()).await;
     doomed.server.kill();
     let since = Instant::now();
     let mut was_away = false;

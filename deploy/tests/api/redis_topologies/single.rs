@@ -1,46 +1,22 @@
-//! One server: with TLS, and behind a network that falls silent.
+//! One server: with TLS, behind a network that falls silent, and asleep.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use deploy::{Part, RedisServer};
 use tokio::time::Instant;
 
 use crate::redis_topologies::{stack_on, until_signed_out};
-use crate::support::{Api, Person, Proxy, RedisNode, Scratch, is_in_order, is_unavailable, until, within_deadline};
-
-/// Makes a certificate authority, and a certificate for 127.0.0.1 by it.
-fn make_certificates(directory: &Path) {
-    let openssl = |line: &str| {
-        let output = Command::new("openssl").current_dir(directory).args(line.split(' ')).output().unwrap();
-        assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for name in ["ca", "other-ca"] {
-        openssl(&format!("req -x509 {key} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"));
-    }
-    openssl(&format!("req {key} -keyout redis.key -out redis.csr -subj /CN=redis -addext subjectAltName=IP:127.0.0.1"));
-    openssl(
-        "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out redis.pem -days 2 -copy_extensions copy",
-    );
-}
+use crate::support::{
+    Api, Certificates, Person, Proxy, RedisNode, Scratch, endure, is_in_order, is_unavailable, until, within_deadline,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
-    let files = Scratch::new();
-    make_certificates(files.path());
-    let path = |name: &str| files.path().join(name);
-    let tls = format!(
-        "tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no",
-        path("redis.pem").display(),
-        path("redis.key").display(),
-        path("ca.pem").display()
-    );
-    let node = RedisNode::start_tls(&tls, &["--cacert", path("ca.pem").to_str().unwrap()]).await;
-    let authorities = path("authorities.pem");
-    fs::copy(path("ca.pem"), &authorities).unwrap();
+    let (files, certificates) = (Scratch::new(), Certificates::new());
+    let node = RedisNode::start(Some(&certificates), "").await;
+    let authorities = format!("{}/authorities.pem", files.text());
+    fs::copy(certificates.authority(), &authorities).unwrap();
     let url = format!("rediss://127.0.0.1:{}/0", node.port);
     let stack = stack_on(&url, &files, &[("REDIS_CA_FILE", &authorities)]);
     let person = Person::at(&Api::at(&stack.env().base)).await;
@@ -49,7 +25,7 @@ async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
     until_signed_out(&person).await;
 
     let person = Person::sign_in(&person.api, &person.email).await;
-    fs::copy(path("other-ca.pem"), &authorities).unwrap();
+    fs::copy(certificates.other_authority(), &authorities).unwrap();
     stack.stop(Part::AuthApi).unwrap();
     stack.launch(Part::AuthApi).unwrap();
     let auth_api = Api::at(&stack.env().auth_api);
@@ -64,7 +40,7 @@ async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_itself_after() {
     let files = Scratch::new();
-    let node = RedisNode::start("").await;
+    let node = RedisNode::start(None, "").await;
     let proxy = Proxy::to(node.port).await;
     let stack = stack_on(&format!("redis://127.0.0.1:{}/0", proxy.port), &files, &[]);
     let person = Person::at(&Api::at(&stack.env().base)).await;
@@ -104,4 +80,16 @@ async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_i
     node.ask(&["REPLICAOF", "NO", "ONE"]);
     is_in_order(&person).await;
     stack.shutdown();
+}
+
+/// `DEBUG SLEEP` stops all that Redis does, as a slow command or a fork of a large process would.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_of_people_endures_a_redis_that_sleeps() {
+    let files = Scratch::new();
+    let node = RedisNode::start(None, "enable-debug-command yes").await;
+    let stack = stack_on(&format!("redis://127.0.0.1:{}/0", node.port), &files, &[]);
+    let api = Api::at(&stack.env().base);
+    let sleep = |seconds: &str| assert_eq!(node.ask(&["DEBUG", "SLEEP", seconds]), "OK");
+    endure("Redis sleeps for a second", &api, false, async |_| sleep("1")).await;
+    endure("Redis sleeps for four", &api, true, async |_| sleep("4")).await;
 }

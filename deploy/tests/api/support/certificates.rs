@@ -1,0 +1,53 @@
+//! Certificates of a test's own, made by Debian's openssl.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::Scratch;
+
+/// A certificate for 127.0.0.1, the authority that signed it, and another authority that did not.
+pub struct Certificates(Scratch);
+
+impl Certificates {
+    pub fn new() -> Self {
+        let directory = Scratch::new();
+        let openssl = |line: &str| run(directory.path(), line);
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        for name in ["ca", "other-ca"] {
+            openssl(&format!("req -x509 {key} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"));
+        }
+        let name = "-subj /CN=redis -addext subjectAltName=IP:127.0.0.1";
+        openssl(&format!("req {key} -keyout redis.key -out redis.csr {name}"));
+        let signed = "-in redis.csr -out redis.pem -days 2 -copy_extensions copy";
+        openssl(&format!("x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial {signed}"));
+        Self(directory)
+    }
+
+    /// The file with the authority's own certificate.
+    pub fn authority(&self) -> String {
+        self.path("ca.pem")
+    }
+
+    /// That of an authority that has signed nothing.
+    pub fn other_authority(&self) -> String {
+        self.path("other-ca.pem")
+    }
+
+    /// The lines of redis.conf for a server, a node or a Sentinel that speaks TLS, to whomever.
+    pub fn redis_conf(&self) -> String {
+        let [certificate, key, authority] = ["redis.pem", "redis.key", "ca.pem"].map(|name| self.path(name));
+        format!(
+            "tls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {authority}\ntls-auth-clients no\n\
+             tls-replication yes\n"
+        )
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.0.text())
+    }
+}
+
+fn run(directory: &Path, line: &str) {
+    let output = Command::new("openssl").current_dir(directory).args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+}
