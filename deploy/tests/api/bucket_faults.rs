@@ -106,3 +106,31 @@ async fn a_picture_that_is_cut_short_on_its_way_is_never_given_as_if_it_were_who
     assert!(media_server.delivering.get(&path).await.bytes == whole);
     assert!(!media_server.log().contains(id), "a picture's id is logged");
 }
+
+/// Whoever reads a picture gets it as it comes; a rendition takes memory, and a place among few, while it waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_trickles_in_is_given_and_no_rendition_waits_for_it() {
+    let server = S3Server::start().await;
+    let proxy = Proxy::to(server.port).await;
+    // It takes longer than an operation may, and no longer than this test should.
+    let large = photographs().into_iter().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() > 1024 * 1024);
+    let picture = large.min_by_key(Vec::len).unwrap();
+    let id = "0123456789abcdef0123456789abcdef";
+    let mut settings = server.settings_by_way_of(server.port);
+    settings.push(("RENDITION_SIZES".to_owned(), "64".to_owned()));
+    let writer = MediaServer::start(&settings).await;
+    assert_eq!(writer.put(id, &picture).await.status, 201);
+
+    // Another replica knows of other sizes, and has nothing in memory.
+    let mut settings = server.settings_by_way_of(proxy.port);
+    settings.push(("STORAGE_TIMEOUT_SECONDS".to_owned(), "3".to_owned()));
+    let reader = MediaServer::start(&settings).await;
+    let path = format!("/api/user/media/{id}.{}", if picture.starts_with(b"\x89PNG") { "png" } else { "jpg" });
+    proxy.fail(Fault::Trickle);
+    let rendition = format!("{path}?size=512");
+    let (whole, unmade) = tokio::join!(reader.delivering.get(&path), reader.delivering.get(&rendition));
+    assert_eq!((whole.status, whole.bytes), (200, writer.delivering.get(&path).await.bytes));
+    is_unavailable("a rendition", &unmade);
+    proxy.fail(Fault::None);
+    is_back("a rendition", async || reader.delivering.get(&rendition).await.status).await;
+}

@@ -1,6 +1,7 @@
 //! A TCP proxy that fails as networks and servers do.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -27,7 +28,13 @@ pub enum Fault {
     Error500,
     /// A connection is closed when the server has sent so many bytes.
     CutAfter(usize),
+    /// What the server sends comes a little at a time, and never stops coming.
+    Trickle,
 }
+
+/// Of a trickle: 160 kB a second.
+const LITTLE_BYTES: usize = 16 * 1024;
+const LITTLE_PAUSE: Duration = Duration::from_millis(100);
 
 const ERROR_500: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
@@ -64,7 +71,7 @@ async fn serve(mut near: TcpStream, port: u16, fault: watch::Receiver<Fault>) {
             let _ = near.write_all(ERROR_500).await;
             return;
         }
-        Fault::None | Fault::Silence | Fault::CutAfter(_) => {}
+        Fault::None | Fault::Silence | Fault::CutAfter(_) | Fault::Trickle => {}
     }
     let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
@@ -81,7 +88,7 @@ async fn forward(
     mut fault: watch::Receiver<Fault>,
     is_of_server: bool,
 ) {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; LITTLE_BYTES];
     let mut sent = 0;
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
@@ -94,6 +101,9 @@ async fn forward(
         } else {
             usize::MAX
         };
+        if now == Fault::Trickle && is_of_server {
+            tokio::time::sleep(LITTLE_PAUSE).await;
+        }
         let passed = &buffer[..read.min(cut)];
         if read == 0 || matches!(now, Fault::Away | Fault::Error500) || to.write_all(passed).await.is_err() {
             return;
