@@ -233,7 +233,7 @@ impl Drop for Nginx {
     }
 }
 
-/// As fast as nginx gives a file: no log, from the kernel's memory, with the file kept open.
+/// As nginx gives a file by sendfile: no log, from the kernel's memory, with the file kept open.
 fn configuration_of(listen: &str) -> String {
     // Started by root, it would take another account for its workers, which may not read the files.
     let user = if rustix::process::getuid().is_root() { "user root root;\n" } else { "" };
