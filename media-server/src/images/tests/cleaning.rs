@@ -197,8 +197,8 @@ fn jpeg(clean: &[u8], chosen: u16, exif: &[u8]) -> Vec<u8> {
         segment(0xfe, &[SECRET]),
         segment(0xe0, &[b"JFXX\0\x10", SECRET]),
         segment(0xef, &[SECRET]),
-        // Some that are nothing, and fill bytes.
-        [SECRET, b"\xff\xff"].concat(),
+        // Some that are nothing, and fill bytes. Not right at the start, where they would make it no JPEG.
+        [&segment(0xfe, &[]), SECRET, b"\xff\xff"].concat(),
     ];
     // After JFIF's, or where there is none (CMYK) first; and once more before the last scan.
     let last_scan = clean.windows(2).rposition(|marker| marker == b"\xff\xda").unwrap();
