@@ -12,9 +12,10 @@ use warp::http::StatusCode;
 use warp::reply::Reply;
 
 use crate::caller::{self, Caller, Origin, public_url};
-use crate::domain::{Email, FullName, Password, Picture, Presented, Refusal, present};
+use crate::domain::{Email, FullName, Password, Picture, Presented, Refusal, TextField, present};
 use crate::error::{EMAIL_TAKEN, Error, FieldErrors, NOT_A_PICTURE};
 use crate::fields::{self, Fields};
+use crate::passwords::{Account, authenticate};
 use crate::store::sessions::Restamp;
 use crate::store::users::{Changes, NewUser, User};
 use crate::store::{self, within};
@@ -55,9 +56,10 @@ struct Asked {
 
 /// `POST register`.
 pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
-    let body = body.read(app.config.picture_body_bytes_max(), &app.bodies).await?;
-    let fields = fields::read(&body, FIELDS).await?;
-    let asked = ask(&app, &fields, None).await?;
+    let client = Origin::of(&app, &head);
+    app.request_limits.count_registration(client.ip).await?;
+    let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
+    let asked = ask(&app, &fields, None, &client).await?;
     let Asked { email: Some(email), full_name: Some(full_name), password: Some(password), picture } = asked else {
         return Err(Error::Internal("a required field is missing after parsing".to_owned()));
     };
@@ -99,9 +101,8 @@ pub async fn read(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
 /// `PUT update` and `PATCH update`: what is absent stays as it is.
 pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
-    let body = body.read(app.config.picture_body_bytes_max(), &app.bodies).await?;
-    let fields = fields::read(&body, FIELDS).await?;
-    let asked = ask(&app, &fields, Some(caller.user())).await?;
+    let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
+    let asked = ask(&app, &fields, Some(caller.user()), &Origin::of(&app, &head)).await?;
     let password = match asked.password {
         Some(password) => {
             let hash = app.hashing.hash(password).await?;
@@ -177,19 +178,17 @@ async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<(Us
 /// `DELETE me`: the account, its picture and its sessions are gone. Its password is asked for.
 pub async fn delete(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
-    let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
-    let fields = fields::read(&body, &["password"]).await?;
+    let fields = app.bodies.read(body, app.config.body_bytes_max, &["password"]).await?;
     let mut errors = FieldErrors::default();
-    let Some(password) = errors.take("password", sessions::shown(fields.text("password"), false)) else {
-        return Err(Error::Fields(errors));
-    };
+    let password = sessions::required_text(&fields, "password", false, Password::CHARS_MAX);
+    let Some(password) = errors.take("password", password) else { return Err(Error::Fields(errors)) };
     let password = Password::to_compare(password);
-    let origin = Origin::of(&app, &head);
-    match sessions::authenticate(&app, &caller.user().email, password, &origin).await {
-        Ok(user) if user.id == caller.id() => {}
-        Ok(_) | Err(Error::WrongCredentials) => return Err(Error::WrongPassword),
-        Err(error) => return Err(error),
-    }
+    authenticate(&app, Account::Id(caller.id()), password, Origin::of(&app, &head).ip).await.map_err(|error| {
+        match error {
+            Error::WrongCredentials => Error::WrongPassword,
+            error => error,
+        }
+    })?;
     let replaced = within(app.config.store_timeout, commit_delete(&app, caller.id())).await?;
     // The sessions are over with their account: a failure here leaves only their dead keys.
     if let Err(error) = sessions::end_others(&app, caller.id(), None).await {
@@ -219,25 +218,29 @@ async fn commit_delete(app: &App, id: Uuid) -> Result<Option<ImageName>, Error> 
     Ok(user.profile_pic)
 }
 
-/// Parses the fields, for a new account (all but the picture required) or for one that stands. All that is wrong is told
-/// at once: the address that is taken and the picture that is none, too.
-async fn ask(app: &App, fields: &Fields<'_>, standing: Option<&User>) -> Result<Asked, Error> {
-    let is_new = standing.is_none();
+/// Parses the fields, for a new account (all but the picture required) or for an existing one. All failures are reported at
+/// once: the address that is taken and the picture that is none, too.
+async fn ask(app: &App, fields: &Fields, standing: Option<&User>, client: &Origin) -> Result<Asked, Error> {
+    let required = standing.is_none();
+    let field = |trimmed, chars_max| TextField { required, trimmed, chars_max };
     let mut errors = FieldErrors::default();
-    let email = errors.take("email", parse(fields.text("email"), is_new, true, Email::parse)).flatten();
-    let full_name = errors.take("full_name", parse(fields.text("full_name"), is_new, true, FullName::parse)).flatten();
+    let email = parse(fields.text("email"), field(true, Email::CHARS_MAX), Email::parse);
+    let email = errors.take("email", email).flatten();
+    let full_name = parse(fields.text("full_name"), field(true, FullName::CHARS_MAX), FullName::parse);
+    let full_name = errors.take("full_name", full_name).flatten();
     let email_text = match fields.text("email") {
         Presented::Text(text) => Some(text.trim()),
         _ => standing.map(|user| user.email.as_str()),
     };
     let parse_password = |text: &str| Password::parse_new(text, email_text);
-    let password = errors.take("password", parse(fields.text("password"), is_new, false, parse_password)).flatten();
+    let password = parse(fields.text("password"), field(false, Password::CHARS_MAX), parse_password);
+    let password = errors.take("password", password).flatten();
     let is_current =
         |text: &str| standing.and_then(|user| user.profile_pic.as_ref()).is_some_and(|pic| links_to(text, pic));
     let picture = errors.take(fields::PICTURE, Picture::parse(fields.picture(), is_current));
     let picture = picture.unwrap_or(Picture::Unchanged);
     if let Some(email) = &email
-        && is_taken(app, email, standing).await?
+        && is_taken(app, email, standing, client).await?
     {
         errors.add("email", vec![EMAIL_TAKEN.to_owned()]);
     }
@@ -247,14 +250,21 @@ async fn ask(app: &App, fields: &Fields<'_>, standing: Option<&User>) -> Result<
 
 fn parse<T>(
     presented: Presented<'_>,
-    required: bool,
-    trim: bool,
+    field: TextField,
     parse: impl FnOnce(&str) -> Result<T, Refusal>,
 ) -> Result<Option<T>, Refusal> {
-    present(presented, required, trim)?.map(parse).transpose()
+    present(presented, field)?.map(parse).transpose()
 }
 
-async fn is_taken(app: &App, email: &Email, standing: Option<&User>) -> Result<bool, Error> {
+/// Whether another account has the address. An update counts as a probe, unless the address is the account's own; a
+/// registration has been counted before its body was read.
+async fn is_taken(app: &App, email: &Email, standing: Option<&User>, client: &Origin) -> Result<bool, Error> {
+    if let Some(user) = standing {
+        if Email::lookup_form(&user.email).as_deref() == Some(email.canonical()) {
+            return Ok(false);
+        }
+        app.request_limits.count_email_check(user.id, client.ip).await?;
+    }
     let look = async {
         let client = app.postgres.get().await?;
         store::users::is_email_taken(&client, email, standing.map(|user| user.id)).await

@@ -16,6 +16,7 @@ use shared::telemetry::LogConfig;
 
 use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
+use crate::request_limits::RequestLimitsConfig;
 use crate::store::PostgresConfig;
 use crate::store::redis_link::RedisConfig;
 use crate::throttle::ThrottleConfig;
@@ -63,6 +64,8 @@ pub struct Config {
     pub hashing: HashingConfig,
     /// How many of them may be tried.
     pub throttle: ThrottleConfig,
+    /// Limits of registrations and of probes of addresses.
+    pub request_limits: RequestLimitsConfig,
     /// The largest picture, in bytes.
     pub picture_bytes_max: usize,
     /// The largest body of an endpoint that takes no picture, in bytes.
@@ -132,6 +135,7 @@ impl Config {
                 "sessions of one user; one more, and the least recently used ends",
             )?,
             throttle: passwords::throttle(settings, &hashing.workers, store_timeout)?,
+            request_limits: passwords::request_limits(settings)?,
             hashing,
             picture_bytes_max: settings.number(
                 "PICTURE_BYTES_MAX",
@@ -142,10 +146,10 @@ impl Config {
             )?,
             body_bytes_max: settings.number(
                 "BODY_BYTES_MAX",
-                1024 * 1024,
-                1024..=1024 * 1024 * 1024,
+                16 * 1024,
+                1024..=1024 * 1024,
                 "bytes",
-                "the largest body of an endpoint that takes no picture",
+                "the largest body of an endpoint that takes no picture, past it 413",
             )?,
             body_memory_bytes: settings.number(
                 "BODY_MEMORY_BYTES",

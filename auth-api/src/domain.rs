@@ -13,8 +13,9 @@ pub use email::Email;
 pub use escaped::EscapedText;
 pub use full_name::FullName;
 pub use password::{Password, is_too_similar};
-pub use picture::{Picture, PictureSource};
-pub use text::{Presented, present};
+pub(crate) use picture::decode_base64;
+pub use picture::{LINK_BYTES_MAX, Picture, PictureSource};
+pub use text::{Presented, TextField, present};
 
 /// What a client reads about a field.
 pub type Sentence = String;

@@ -3,8 +3,6 @@
 //! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, which a thread keeps from one hash to
 //! the next: that is a tenth faster than to allocate it each time.
 
-use std::sync::Arc;
-
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use shared::random::Random;
@@ -26,24 +24,26 @@ pub struct HashingConfig {
     pub workers: WorkersConfig,
 }
 
-/// Whether a password is the one on file.
+/// Result of a check of a password against a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Verdict {
-    /// It is, and its hash has the parameters of today.
-    Right,
-    /// It is, and its hash is weaker than today's: hash it anew.
-    RightButWeak,
-    /// It is not.
-    Wrong,
+pub enum PasswordCheck {
+    /// The password matches, and its hash has the configured parameters or stronger ones.
+    Valid,
+    /// Valid, and its hash has weaker parameters than the configured ones.
+    ValidNeedsRehash,
+    /// The password does not match, or there is no such account.
+    Invalid,
+    /// The stored hash is no Argon2 hash in PHC format, or needs more memory than [`MEMORY_KIB_MAX`]: no password matches it.
+    UnusableHash,
 }
 
 /// The hashing threads. Cheap to clone; they end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Hashing {
     workers: Workers<Worker>,
-    /// A hash of nobody's password with the parameters of today: what an unknown account is checked against.
-    dummy: Arc<str>,
+    /// Hash of a random password with the configured parameters, to check unknown accounts against.
+    dummy: StoredHash,
     random: Random,
 }
 
@@ -52,7 +52,7 @@ pub struct Hashing {
 /// (`mallopt(3)`, `M_MMAP_THRESHOLD`). Pages that nobody writes to cost nothing.
 const OWN_MAPPING_BYTES: usize = 32 * 1024 * 1024;
 
-/// What a hash on file may ask for at most, in KiB.
+/// Most memory that a stored hash may need, in KiB.
 const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 
 impl Hashing {
@@ -65,7 +65,8 @@ impl Hashing {
         let salt = Salt::new(&random.bytes::<16>()).map_err(|e| internal(&e))?;
         let nobodys = Password::to_compare(&hex::encode(random.bytes::<16>()));
         let dummy = worker().hash(&nobodys, salt).map_err(|e| internal(&e))?;
-        Ok(Self { workers, dummy: dummy.into(), random })
+        let dummy = StoredHash::parse(&dummy).map_err(|Unusable| internal(&"its own hash is unusable"))?;
+        Ok(Self { workers, dummy, random })
     }
 
     /// Hashes a new password into a PHC string.
@@ -74,12 +75,18 @@ impl Hashing {
         self.run(move |worker| worker.hash(&password, salt)).await
     }
 
-    /// Compares a password with a PHC string. `None` (an unknown account) takes the same time and is always wrong.
-    pub async fn verify(&self, password: Password, phc: Option<&str>) -> Result<Verdict, Error> {
-        let is_known = phc.is_some();
-        let against = phc.map_or_else(|| Arc::clone(&self.dummy), Arc::from);
-        let verdict = self.run(move |worker| worker.verify(&password, &against)).await?;
-        Ok(if is_known { verdict } else { Verdict::Wrong })
+    /// Checks a password against a PHC string. `None` (an unknown account) and an unusable hash take the time of a hash with
+    /// the configured parameters, and no password matches them.
+    pub async fn verify(&self, password: Password, phc: Option<&str>) -> Result<PasswordCheck, Error> {
+        let stored = phc.map(StoredHash::parse);
+        let without_match = match stored {
+            Some(Ok(_)) => None,
+            Some(Err(Unusable)) => Some(PasswordCheck::UnusableHash),
+            None => Some(PasswordCheck::Invalid),
+        };
+        let against = stored.and_then(Result::ok).unwrap_or_else(|| self.dummy.clone());
+        let check = self.run(move |worker| worker.verify(&password, &against)).await?;
+        Ok(without_match.unwrap_or(check))
     }
 
     async fn run<T: Send + 'static>(
@@ -91,6 +98,38 @@ impl Hashing {
             Err(Overload::Panicked) => Err(Error::Internal("hashing panicked".to_owned())),
             Err(overload) => Err(Error::Busy(overload)),
         }
+    }
+}
+
+/// A stored hash that a password can be checked against.
+#[derive(Clone, Debug)]
+struct StoredHash {
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+    salt: Salt,
+    output: Output,
+}
+
+/// See [`PasswordCheck::UnusableHash`].
+struct Unusable;
+
+impl StoredHash {
+    /// Parses a PHC string.
+    fn parse(phc: &str) -> Result<Self, Unusable> {
+        let hash = PasswordHash::new(phc).map_err(|_| Unusable)?;
+        let params = Params::try_from(&hash).map_err(|_| Unusable)?;
+        let (Some(salt), Some(output)) = (hash.salt, hash.hash) else { return Err(Unusable) };
+        if params.m_cost() > MEMORY_KIB_MAX {
+            return Err(Unusable);
+        }
+        Ok(Self {
+            algorithm: Algorithm::try_from(hash.algorithm.as_str()).map_err(|_| Unusable)?,
+            version: hash.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(|_| Unusable)?,
+            params,
+            salt,
+            output,
+        })
     }
 }
 
@@ -121,30 +160,21 @@ impl Worker {
         Ok(hash.to_string())
     }
 
-    fn verify(&mut self, password: &Password, phc: &str) -> Result<Verdict, String> {
-        let hash = PasswordHash::new(phc).map_err(text)?;
-        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(text)?;
-        let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(text)?;
-        let params = Params::try_from(&hash).map_err(text)?;
-        if params.m_cost() > MEMORY_KIB_MAX {
-            return Err("a hash on file asks for too much memory".to_owned());
-        }
-        let (Some(salt), Some(expected)) = (hash.salt, hash.hash) else {
-            return Err("a hash on file has no salt or no output".to_owned());
-        };
-        let mut out = vec![0; expected.len()];
-        self.compute(algorithm, version, &params, password, &salt, &mut out)?;
+    fn verify(&mut self, password: &Password, stored: &StoredHash) -> Result<PasswordCheck, String> {
+        let StoredHash { algorithm, version, params, salt, output } = stored;
+        let mut out = vec![0; output.len()];
+        self.compute(*algorithm, *version, params, password, salt, &mut out)?;
         // `Output` compares in constant time.
-        if Output::new(&out).map_err(text)? != expected {
-            return Ok(Verdict::Wrong);
+        if Output::new(&out).map_err(text)? != *output {
+            return Ok(PasswordCheck::Invalid);
         }
         let wanted = &self.params;
-        let is_weak = algorithm != Algorithm::Argon2id
-            || version != Version::V0x13
+        let is_weak = *algorithm != Algorithm::Argon2id
+            || *version != Version::V0x13
             || params.m_cost() < wanted.m_cost()
             || params.t_cost() < wanted.t_cost()
             || params.p_cost() < wanted.p_cost();
-        Ok(if is_weak { Verdict::RightButWeak } else { Verdict::Right })
+        Ok(if is_weak { PasswordCheck::ValidNeedsRehash } else { PasswordCheck::Valid })
     }
 
     /// Makes sure that there is memory for a hash of so many blocks.

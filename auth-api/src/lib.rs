@@ -11,7 +11,9 @@
 //! | [`caller`] | the only place where a [`caller::Caller`] is made |
 //! | [`domain`] | e-mail, name, password, picture: parse or refuse; knows no HTTP and no store |
 //! | [`tokens`] | signing, reading, keys and their rotation |
+//! | [`passwords`] | the one place that checks a password |
 //! | [`throttle`] | how many passwords may be tried |
+//! | [`request_limits`] | how many accounts may be made, and addresses probed |
 //! | [`hashing`] | Argon2id on bounded threads |
 //! | [`store`] | every SQL statement and Redis command; knows no HTTP |
 //! | [`media`], [`pictures`] | the client of media-server, and what keeps it and Postgres of one mind |
@@ -26,8 +28,10 @@ pub mod fields;
 pub mod hashing;
 pub mod jwks;
 pub mod media;
+pub mod passwords;
 pub mod pictures;
 pub mod readiness;
+pub mod request_limits;
 pub mod routes;
 pub mod sessions;
 pub mod store;
@@ -40,8 +44,10 @@ use shared::random::Random;
 
 use caller::Admission;
 use config::Config;
+use fields::Bodies;
 use hashing::Hashing;
 use media::MediaServer;
+use request_limits::RequestLimits;
 use store::reads::Reads;
 use store::redis_link::Redis;
 use store::user_reads::UserReads;
@@ -64,14 +70,16 @@ pub struct App {
     pub redis: Redis,
     /// How many passwords may be tried.
     pub throttle: Throttle,
+    /// Limits of registrations and of probes of addresses.
+    pub request_limits: RequestLimits,
     /// The hashing threads.
     pub hashing: Hashing,
     /// Signs and reads tokens.
     pub tokens: Tokens<Admission>,
     /// The client of media-server.
     pub media: MediaServer,
-    /// What bodies may cost.
-    pub bodies: BodyLimits,
+    /// Receives and parses bodies.
+    pub bodies: Bodies,
 }
 
 /// Why auth-api does not start: one line that says what to do.
@@ -86,6 +94,9 @@ pub enum StartError {
     /// The address to listen on.
     #[error("LISTEN: can't listen on {0}: {1}")]
     Listen(std::net::SocketAddr, std::io::Error),
+    /// The operating system starts no thread.
+    #[error("can't start the threads that parse bodies: {0}")]
+    Threads(std::io::Error),
     /// Anything else.
     #[error("{0}")]
     Other(#[from] error::Error),
@@ -115,11 +126,13 @@ impl App {
         Ok(Self {
             reads,
             throttle: Throttle::new(redis.clone(), random.clone(), config.throttle.clone()),
+            request_limits: RequestLimits::new(redis.clone(), random.clone(), config.request_limits),
             redis,
             hashing: Hashing::start(&config.hashing, random.clone())?,
             tokens: Tokens::open(config.tokens.clone(), clock.clone(), &random)?,
             media: MediaServer::new(&config.media, &secret)?,
-            bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
+            bodies: Bodies::start(BodyLimits::new(config.body_memory_bytes, config.body_timeout))
+                .map_err(StartError::Threads)?,
             postgres,
             config,
             clock,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::http::body::{Received, Unread};
+use shared::http::body::Unread;
 use shared::http::route::Head;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,14 +13,15 @@ use warp::reply::Reply;
 
 use crate::accounts::UserAnswer;
 use crate::caller::{self, Admission, Origin};
-use crate::domain::{Email, Password, present};
+use crate::domain::{Email, Password, Refusal as ValidationErrors, TextField, present};
 use crate::error::{Error, FieldErrors};
-use crate::hashing::Verdict;
+use crate::fields::Fields;
+use crate::passwords::{Account, authenticate};
 use crate::store::sessions::{NewSession, Rotation, SessionId, Shown};
-use crate::store::users::{Credentials, User};
-use crate::store::{self, StoreError, within};
+use crate::store::users::User;
+use crate::store::{self, StoreError};
 use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, Verified, refresh_digest, successor_jti};
-use crate::{App, fields, new_uuid};
+use crate::{App, new_uuid};
 
 #[derive(Serialize)]
 struct SignedIn<'a> {
@@ -31,63 +32,35 @@ struct SignedIn<'a> {
 /// `POST login`: credentials for a new session.
 pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
     let origin = Origin::of(&app, &head);
-    let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
-    let (email, password) = credentials(&body).await?;
-    let user = authenticate(&app, &email, password, &origin).await?;
+    let fields = app.bodies.read(body, app.config.body_bytes_max, &["email", "password"]).await?;
+    let (email, password) = credentials(&fields)?;
+    let user = authenticate(&app, Account::Email(email), password, origin.ip).await?;
     let tokens = open(&app, &user, &origin).await?;
     Ok(warp::reply::json(&SignedIn { tokens, data: UserAnswer::of(&user, &app, &head) }))
 }
 
-async fn credentials(body: &Received) -> Result<(String, Password), Error> {
-    let fields = fields::read(body, &["email", "password"]).await?;
+fn credentials(fields: &Fields) -> Result<(&str, Password), Error> {
     let mut errors = FieldErrors::default();
-    let email = errors.take("email", shown(fields.text("email"), true));
-    let password = errors.take("password", shown(fields.text("password"), false));
+    let email = errors.take("email", required_text(fields, "email", true, Email::CHARS_MAX));
+    let password = errors.take("password", required_text(fields, "password", false, Password::CHARS_MAX));
     match (email, password) {
-        (Some(email), Some(password)) => Ok((email.to_owned(), Password::to_compare(password))),
+        (Some(email), Some(password)) => Ok((email, Password::to_compare(password))),
         _ => Err(Error::Fields(errors)),
     }
 }
 
-/// A required text without NUL.
-pub fn shown(presented: crate::domain::Presented<'_>, trim: bool) -> Result<&str, crate::domain::Refusal> {
-    let text = present(presented, true, trim)?.unwrap_or_default();
+/// A required text without NUL. `chars_max` is the limit of the field that a far longer text is refused with.
+pub fn required_text<'a>(
+    fields: &'a Fields,
+    name: &str,
+    trimmed: bool,
+    chars_max: usize,
+) -> Result<&'a str, ValidationErrors> {
+    let text = present(fields.text(name), TextField { required: true, trimmed, chars_max })?.unwrap_or_default();
     if text.contains('\0') {
         return Err(vec!["Null characters are not allowed.".to_owned()]);
     }
     Ok(text)
-}
-
-/// The one function that checks a password. Unknown, disabled and wrong take the same way and the same time.
-pub async fn authenticate(app: &App, email: &str, password: Password, origin: &Origin) -> Result<User, Error> {
-    let parsed = Email::parse(email).ok();
-    // What is no address is nobody's, and is throttled like any other.
-    let account = parsed.as_ref().map_or(email, Email::canonical);
-    let attempt = app.throttle.admit(account, origin.ip).await?;
-    let found = match parsed {
-        Some(email) => {
-            let find = async { store::users::find_credentials(&app.postgres.get().await?, &email).await };
-            within(app.config.store_timeout, find).await?
-        }
-        None => None,
-    };
-    let hash = found.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let verdict = app.hashing.verify(password.clone(), hash).await?;
-    let is_let_in = |found: &Credentials| verdict != Verdict::Wrong && !found.user.is_disabled;
-    let Some(credentials) = found.filter(is_let_in) else {
-        attempt.failed().await?;
-        return Err(Error::WrongCredentials);
-    };
-    attempt.right().await?;
-    if verdict == Verdict::RightButWeak {
-        let new_hash = app.hashing.hash(password).await?;
-        let rehash = async {
-            let client = app.postgres.get().await?;
-            store::users::rehash(&client, credentials.user.id, &credentials.password_hash, &new_hash).await
-        };
-        within(app.config.store_timeout, rehash).await?;
-    }
-    Ok(credentials.user)
 }
 
 async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Error> {
@@ -145,11 +118,13 @@ async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<Rotation, Err
     Ok(store::sessions::rotate(&app.redis, shown, app.clock.unix_seconds(), lifetime, grace).await?)
 }
 
+/// Longest refresh token, in characters; ours have some 450.
+const REFRESH_TOKEN_CHARS_MAX: usize = 4096;
+
 async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Verified<Admission>>, Error> {
-    let body = body.read(app.config.body_bytes_max, &app.bodies).await?;
-    let fields = fields::read(&body, &["refresh"]).await?;
+    let fields = app.bodies.read(body, app.config.body_bytes_max, &["refresh"]).await?;
     let mut errors = FieldErrors::default();
-    let Some(token) = errors.take("refresh", shown(fields.text("refresh"), true)) else {
+    let Some(token) = errors.take("refresh", required_text(&fields, "refresh", true, REFRESH_TOKEN_CHARS_MAX)) else {
         return Err(Error::Fields(errors));
     };
     app.tokens.read(token, TokenType::Refresh).await.map_err(Error::RefreshToken)

@@ -10,6 +10,7 @@
 //! | [`sessions`] | Redis | sessions |
 //! | [`user_copies`] | Redis | copies of accounts, beside their sessions |
 //! | [`failures`] | Redis | failed tries of a password |
+//! | [`rate_limit`] | Redis | counts of requests within a window |
 //! | [`redis_link`] | Redis | the connection |
 //! | [`reads`] | memory, Redis, Postgres | the session and the account of each request |
 //!
@@ -19,6 +20,7 @@ pub mod failures;
 pub mod lease;
 pub mod migrations;
 pub mod picture_deletions;
+pub mod rate_limit;
 pub mod reads;
 pub mod recent;
 pub mod redis_link;
@@ -76,9 +78,20 @@ impl StoreError {
     }
 }
 
-/// Classes 08 (connection), 25 (read only), 40 (serialization, deadlock), 53 (resources), 55 (lock), 57 (intervention: shutdown, time-out), 58 (system).
+/// Whether an error is about the state of the server rather than about the statement: it passes when the operator, or the
+/// server itself, has mended it. Classes of the [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html):
+/// 08 connection, 25 read only, 28 authorization, 3D and 3F no such database or schema, 40 serialization and deadlock, 53
+/// resources, 55 lock, 57 intervention (shutdown, time-out), 58 system; and missing rights, tables, columns or functions,
+/// as while a back-up is restored.
 fn is_state_of_the_server(code: &SqlState) -> bool {
-    ["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+    let classes = ["08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58"];
+    let states = [
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::UNDEFINED_FUNCTION,
+    ];
+    classes.iter().any(|class| code.code().starts_with(class)) || states.contains(code)
 }
 
 impl From<PoolError> for StoreError {

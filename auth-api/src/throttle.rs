@@ -72,9 +72,9 @@ impl Throttle {
         Self(Arc::new(Inner { redis, random, config, waiting, lines }))
     }
 
-    /// Lets a try of `account` (an e-mail address in its canonical form, whether anybody has it or not) begin, at once or
-    /// when those before it are checked.
-    pub async fn admit(&self, account: &str, address: IpAddr) -> Result<Try, Error> {
+    /// Acquires a login attempt for `account` (an e-mail address in its canonical form, whether it has an account or not, or a
+    /// text that is no address), at once or when the attempts before it have been checked.
+    pub async fn acquire(&self, account: &str, address: IpAddr) -> Result<Try, Error> {
         let full = match self.reserve(account, address).await? {
             Reserved::Taken(taken) => return Ok(taken),
             Reserved::Full(full) => full,
@@ -143,7 +143,7 @@ impl Try {
 
     /// It was right: the account's failures from this address are forgotten. The address's are not, or whoever has an
     /// account of their own could guess on for ever.
-    pub async fn right(self) -> Result<(), StoreError> {
+    pub async fn succeeded(self) -> Result<(), StoreError> {
         self.settle(Outcome::Right, Outcome::GivenBack).await
     }
 
@@ -201,8 +201,8 @@ fn subjects(account: &str, address: IpAddr, config: &ThrottleConfig) -> (Subject
     (pair, Subject { name: network, failures_max: config.failures_per_address })
 }
 
-/// What one person has: an IPv4 address, or the 2⁶⁴ addresses of an IPv6 network.
-fn network(address: IpAddr) -> String {
+/// The unit that requests are counted by: an IPv4 address, or the /64 of an IPv6 address.
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -7,4 +7,4 @@ pub mod problem;
 pub mod route;
 pub mod serve;
 
-pub use problem::Problem;
+pub use problem::{Problem, excerpt};

@@ -6,6 +6,7 @@ use shared::settings::{SettingError, Settings};
 use shared::workers::WorkersConfig;
 
 use crate::hashing::HashingConfig;
+use crate::request_limits::RequestLimitsConfig;
 use crate::throttle::ThrottleConfig;
 
 pub(super) fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingError> {
@@ -42,6 +43,25 @@ pub(super) fn hashing(settings: &mut Settings) -> Result<HashingConfig, SettingE
             "how long a request may wait for a hash; past it the answer is 503",
         )?,
         },
+    })
+}
+
+pub(super) fn request_limits(settings: &mut Settings) -> Result<RequestLimitsConfig, SettingError> {
+    Ok(RequestLimitsConfig {
+        registrations_per_address: settings.number(
+            "REGISTRATIONS_PER_ADDRESS",
+            100,
+            0..=1_000_000,
+            "requests",
+            "registrations and changes of e-mail address an hour from one client address (IPv6: a /64), past it 429; 0: no limit",
+        )?,
+        email_checks_per_account: settings.number(
+            "EMAIL_CHECKS_PER_ACCOUNT",
+            10,
+            0..=1_000_000,
+            "requests",
+            "changes of e-mail address an hour of one account, refused ones included, past it 429; 0: no limit",
+        )?,
     })
 }
 

@@ -51,11 +51,8 @@ pub struct Ascii<'a>(&'a [u8]);
 
 impl Read for Ascii<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let run = memchr(b'\\', self.0).unwrap_or(self.0.len());
-        if let Some((run, left)) = self.0.split_at_checked(run.min(out.len()))
-            && !run.is_empty()
-        {
-            let Some(out) = out.get_mut(..run.len()) else { return Ok(0) };
+        let (run, left) = self.0.split_at(unescaped_length(self.0, out.len()));
+        if let Some(out) = out.get_mut(..run.len()).filter(|out| !out.is_empty()) {
             out.copy_from_slice(run);
             self.0 = left;
             return Ok(run.len());
@@ -66,6 +63,16 @@ impl Read for Ascii<'_> {
         self.0 = left;
         Ok(1)
     }
+}
+
+/// Length of the run without escapes at the start of `text`, in bytes; `limit` at most, and no byte past it is looked at: a
+/// reader of small pieces stays linear in the size of the text.
+fn unescaped_length(text: &[u8], limit: usize) -> usize {
+    let window = text.get(..limit).unwrap_or(text);
+    let length = memchr(b'\\', window).unwrap_or(window.len());
+    #[cfg(test)]
+    tests::VISITED_BYTES.set(tests::VISITED_BYTES.get() + length);
+    length
 }
 
 /// What stands behind a backslash, and what comes after.
@@ -91,6 +98,29 @@ fn unescaped(escape: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// Bytes that the search for escapes has visited on this thread.
+        pub(super) static VISITED_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Bytes visited while `quoted` is read in pieces of `piece` bytes.
+    fn visited_bytes(quoted: &str, piece: usize) -> usize {
+        VISITED_BYTES.set(0);
+        let (mut text, mut out) = (EscapedText::of(quoted).unwrap().ascii(), vec![0; piece]);
+        while text.read(&mut out).unwrap() > 0 {}
+        VISITED_BYTES.get()
+    }
+
+    #[test]
+    fn reading_in_small_pieces_visits_each_byte_once() {
+        let length = 1 << 20;
+        for (text, expected) in [("a".repeat(length), length), ("aaa\\/".repeat(length / 5), length / 5 * 3)] {
+            for piece in [1, 1024, 64 * 1024] {
+                assert_eq!(visited_bytes(&format!("\"{text}\""), piece), expected, "pieces of {piece} bytes");
+            }
+        }
+    }
 
     fn read(quoted: &str) -> Option<String> {
         let mut text = String::new();

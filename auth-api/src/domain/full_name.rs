@@ -3,17 +3,17 @@
 use super::Refusal;
 use super::text::{common_faults, unless_faulty};
 
-/// The longest name, in characters.
-const FULL_NAME_CHARS_MAX: usize = 255;
-
 /// A name in any script, without white space around it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullName(String);
 
 impl FullName {
+    /// The longest name, in characters.
+    pub const CHARS_MAX: usize = 255;
+
     /// Parses a name that is not blank.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        unless_faulty(common_faults(text, FULL_NAME_CHARS_MAX), || Self(text.to_owned()))
+        unless_faulty(common_faults(text, Self::CHARS_MAX), || Self(text.to_owned()))
     }
 
     /// The name, for the store.

@@ -3,14 +3,13 @@
 //! The rules are those of Django's `AUTH_PASSWORD_VALIDATORS` and of NIST SP 800-63B, section 5.1.1.2: a least length, no
 //! composition rules, nothing from the list of the commonest.
 
-use super::Refusal;
-use super::text::{common_faults, unless_faulty};
+use std::collections::HashMap;
+
+use super::text::{common_faults, is_too_long, unless_faulty};
+use super::{Email, Refusal};
 
 /// The shortest new password, in characters.
 const PASSWORD_CHARS_MIN: usize = 8;
-
-/// The longest password, in characters: long enough for any passphrase, short enough to bound the work.
-const PASSWORD_CHARS_MAX: usize = 1024;
 
 /// From this likeness on a password is refused, as in Django (`max_similarity`).
 const SIMILARITY_MAX: f64 = 0.7;
@@ -25,17 +24,24 @@ const COMMON: &str = include_str!("common_passwords.txt");
 pub struct Password(String);
 
 impl Password {
+    /// The longest password, in characters: long enough for any passphrase, short enough to bound the work.
+    pub const CHARS_MAX: usize = 1024;
+
     /// A password that is to be compared with the one on file: any text is one.
     pub fn to_compare(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// A new password. `email` is the text of the address that the account has or shall have.
+    /// A new password. `email` is the text of the address that the account has or shall have; one above its length limit is
+    /// not compared.
     pub fn parse_new(text: &str, email: Option<&str>) -> Result<Self, Refusal> {
-        let mut faults = common_faults(text, PASSWORD_CHARS_MAX);
+        let mut faults = common_faults(text, Self::CHARS_MAX);
         // A text past the longest is not looked at further: what follows is for people.
         if faults.is_empty() {
-            if email.is_some_and(|email| is_too_similar(text, email)) {
+            if email
+                .filter(|email| !is_too_long(email, Email::CHARS_MAX))
+                .is_some_and(|email| is_too_similar(text, email))
+            {
                 faults.push("The password is too similar to the email.".to_owned());
             }
             if text.chars().count() < PASSWORD_CHARS_MIN {
@@ -77,37 +83,42 @@ fn is_common(password: &str) -> bool {
 }
 
 /// Whether a password is too like an e-mail address or a part of it, as Django's `UserAttributeSimilarityValidator`
-/// judges: by the letters they share (`SequenceMatcher.quick_ratio`).
+/// judges: by the letters they share (`SequenceMatcher.quick_ratio`). Linear in the length of both.
 pub fn is_too_similar(password: &str, email: &str) -> bool {
-    let (password, email) = (password.to_lowercase(), email.to_lowercase());
+    let (password, email) = (Letters::of(&password.to_lowercase()), email.to_lowercase());
     let parts = email.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
-    parts.chain([email.as_str()]).any(|part| {
-        !part.is_empty() && !is_much_longer(&password, part) && quick_ratio(&password, part) >= SIMILARITY_MAX
-    })
+    parts.chain([email.as_str()]).filter(|part| !part.is_empty()).any(|part| password.is_similar(part))
 }
 
-/// Django's shortcut: a part that is tiny beside the password can't be like it.
-fn is_much_longer(password: &str, part: &str) -> bool {
-    let (password_chars, part_chars) = (password.chars().count(), part.chars().count());
-    #[expect(clippy::cast_precision_loss, reason = "both are a thousand characters at most")]
-    let bound = SIMILARITY_MAX / 2.0 * password_chars as f64;
-    #[expect(clippy::cast_precision_loss, reason = "both are a thousand characters at most")]
-    let part = part_chars as f64;
-    password_chars >= 10 * part_chars && part < bound
+/// The letters of a text, each with its count.
+struct Letters {
+    counts: HashMap<char, usize>,
+    length: usize,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "both are a thousand characters at most")]
-fn quick_ratio(a: &str, b: &str) -> f64 {
-    let mut left: Vec<char> = b.chars().collect();
-    let total = a.chars().count() + left.len();
-    let mut shared = 0_usize;
-    for letter in a.chars() {
-        if let Some(at) = left.iter().position(|other| *other == letter) {
-            left.swap_remove(at);
-            shared += 1;
+impl Letters {
+    fn of(text: &str) -> Self {
+        let mut counts = HashMap::new();
+        for letter in text.chars() {
+            *counts.entry(letter).or_default() += 1;
         }
+        Self { counts, length: text.chars().count() }
     }
-    2.0 * shared as f64 / total as f64
+
+    /// Looks at the letters of `part` only.
+    #[expect(clippy::cast_precision_loss, reason = "both are a thousand characters at most")]
+    fn is_similar(&self, part: &str) -> bool {
+        let part = Self::of(part);
+        // Django's shortcut: a part that is tiny compared with the password can't be like it.
+        let bound = SIMILARITY_MAX / 2.0 * self.length as f64;
+        if self.length >= 10 * part.length && (part.length as f64) < bound {
+            return false;
+        }
+        let shared =
+            |(letter, count): (&char, &usize)| self.counts.get(letter).copied().unwrap_or_default().min(*count);
+        let shared: usize = part.counts.iter().map(shared).sum();
+        2.0 * shared as f64 / (self.length + part.length) as f64 >= SIMILARITY_MAX
+    }
 }
 
 #[cfg(test)]

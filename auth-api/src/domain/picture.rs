@@ -1,10 +1,9 @@
 //! A profile picture as a client sends it. Whether it is a picture is media-server's to say.
 
-use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::Read as _;
 
-use base64::engine::general_purpose::STANDARD;
-use base64::read::DecoderReader;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
 
 use super::{EscapedText, Refusal};
@@ -16,11 +15,11 @@ pub enum PictureSource<'a> {
     Absent,
     /// JSON `null`.
     Null,
-    /// A file part of a form.
+    /// A file part of a form, or a JSON string in base64 that has been decoded.
     File(Bytes),
     /// A text of a form.
     FormText(&'a str),
-    /// A JSON string.
+    /// A JSON string of up to [`LINK_BYTES_MAX`], quotes and escapes included.
     JsonText(EscapedText<'a>),
     /// Anything else.
     Other,
@@ -46,9 +45,9 @@ impl Picture {
             PictureSource::Null | PictureSource::FormText("") => Ok(Self::None),
             PictureSource::JsonText(text) if text.is_empty() => Ok(Self::None),
             PictureSource::FormText(text) if is_current(text) => Ok(Self::Unchanged),
-            PictureSource::JsonText(text) if link(text).is_some_and(|text| is_current(&text)) => Ok(Self::Unchanged),
+            PictureSource::JsonText(text) if text.text().is_some_and(|text| is_current(&text)) => Ok(Self::Unchanged),
             PictureSource::File(bytes) => Self::new(bytes),
-            PictureSource::JsonText(text) => match from_base64(text) {
+            PictureSource::JsonText(text) => match decode_base64(text) {
                 Some(bytes) => Self::new(bytes),
                 None => Err(vec![not_a_file.to_owned()]),
             },
@@ -61,55 +60,47 @@ impl Picture {
     }
 }
 
-/// No link is longer, in bytes.
-const LINK_BYTES_MAX: usize = 4096;
+/// Longest link to a picture, in bytes.
+pub const LINK_BYTES_MAX: usize = 4096;
 
-/// A text that may be a link.
-fn link(text: EscapedText<'_>) -> Option<Cow<'_, str>> {
-    if text.len_bytes() <= LINK_BYTES_MAX { text.text() } else { None }
-}
-
-/// No data URL has more before its data, in bytes.
+/// Longest text before the data of a data URL, in bytes.
 const DATA_URL_PREFIX_BYTES_MAX: u64 = 256;
 
-/// Base64 with padding, bare or as a `data:image/…;base64,` URL (RFC 2397); line breaks inside are left out. It is decoded
-/// as it is read: beside the body there is what comes of it, and nothing else.
-fn from_base64(text: EscapedText<'_>) -> Option<Bytes> {
+/// Size of the buffer that base64 is decoded from, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Decodes base64 with padding, bare or as a `data:image/…;base64,` URL (RFC 2397); line breaks are skipped. Linear in the size
+/// of the text; memory is that of the decoded bytes and one chunk.
+pub(crate) fn decode_base64(text: EscapedText<'_>) -> Option<Bytes> {
     let mut text_bytes = text.ascii();
     let mut start = Vec::new();
     text_bytes.by_ref().take(DATA_URL_PREFIX_BYTES_MAX).read_to_end(&mut start).ok()?;
-    let mut encoded = start.as_slice();
+    let mut data = start.as_slice();
     if let Some(comma) = start.iter().position(|byte| *byte == b',') {
-        let (prefix, data) = start.split_at_checked(comma)?;
+        let (prefix, rest) = start.split_at_checked(comma)?;
         prefix.strip_prefix(b"data:image/")?.strip_suffix(b";base64")?;
-        encoded = data.strip_prefix(b",")?;
+        data = rest.strip_prefix(b",")?;
     }
+    let mut source = data.chain(text_bytes);
     let mut decoded = Vec::with_capacity(base64::decoded_len_estimate(text.len_bytes()));
-    let encoded = WithoutLineBreaks(encoded.chain(text_bytes));
-    DecoderReader::new(encoded, &STANDARD).read_to_end(&mut decoded).ok()?;
-    Some(decoded.into())
-}
-
-struct WithoutLineBreaks<R>(R);
-
-impl<R: Read> Read for WithoutLineBreaks<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.0.read(out)?;
-            let mut kept = 0;
-            for from in 0..read {
-                if let Some(byte) = out.get(from).copied().filter(|byte| !matches!(byte, b'\r' | b'\n'))
-                    && let Some(to) = out.get_mut(kept)
-                {
-                    *to = byte;
-                    kept += 1;
-                }
-            }
-            if kept > 0 || read == 0 {
-                return Ok(kept);
-            }
+    let mut encoded = Vec::with_capacity(CHUNK_BYTES);
+    loop {
+        let free = (CHUNK_BYTES - encoded.len()) as u64;
+        if source.by_ref().take(free).read_to_end(&mut encoded).ok()? == 0 {
+            break;
         }
+        if memchr::memchr2(b'\r', b'\n', &encoded).is_some() {
+            encoded.retain(|byte| !matches!(byte, b'\r' | b'\n'));
+        }
+        // The last four letters may be padded.
+        let (whole, last) = encoded.split_at(encoded.len().saturating_sub(1) / 4 * 4);
+        STANDARD_NO_PAD.decode_vec(whole, &mut decoded).ok()?;
+        let last = last.to_vec();
+        encoded.clear();
+        encoded.extend(last);
     }
+    STANDARD.decode_vec(&encoded, &mut decoded).ok()?;
+    Some(decoded.into())
 }
 
 #[cfg(test)]
@@ -149,7 +140,7 @@ mod tests {
                     encoded.as_bytes().chunks(line).map(|l| std::str::from_utf8(l).unwrap()).collect();
                 for (prefix, end) in [("", "\\n"), ("data:image/png;base64,", "\\r\\n")] {
                     let quoted = format!("\"{prefix}{}\"", lines.join(end).replace('/', "\\/"));
-                    assert_eq!(from_base64(EscapedText::of(&quoted).unwrap()).unwrap(), bytes, "{length} {line}");
+                    assert_eq!(decode_base64(EscapedText::of(&quoted).unwrap()).unwrap(), bytes, "{length} {line}");
                 }
             }
         }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, known, too_many};
+use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, bounded, known, too_many};
 
-pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields<'_>, Unreadable> {
+pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields, Unreadable> {
     let mut fields = Fields::default();
     for (number, pair) in bytes.split(|byte| *byte == b'&').enumerate() {
         if number == FIELDS_MAX {
@@ -16,7 +16,7 @@ pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields<'_>, Unreadable>
         let name = decode(parts.next().unwrap_or_default())?;
         let value = decode(parts.next().unwrap_or_default())?;
         if let Some(name) = known(names, &name) {
-            fields.add(name, Value::FormText(value))?;
+            fields.add(name, bounded(value, Value::FormText))?;
         }
     }
     Ok(fields)

@@ -8,16 +8,16 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, known, too_many, twice};
-use crate::domain::EscapedText;
+use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, bounded, known, too_many, twice};
+use crate::domain::{EscapedText, LINK_BYTES_MAX, decode_base64};
 
 /// What Python's JSON calls the value, if it is no object.
-enum Body<'a> {
-    Object(Fields<'a>),
+enum Body {
+    Object(Fields),
     Other(&'static str),
 }
 
-pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields<'_>, Unreadable> {
+pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields, Unreadable> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Unreadable::Body(format!("invalid UTF-8 after {} bytes", error.valid_up_to())))?;
@@ -35,32 +35,32 @@ pub(super) fn read(bytes: &[u8], names: Names) -> Result<Fields<'_>, Unreadable>
 struct BodyVisitor(Names);
 
 impl<'de> DeserializeSeed<'de> for BodyVisitor {
-    type Value = Body<'de>;
+    type Value = Body;
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Body<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Body, D::Error> {
         json.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for BodyVisitor {
-    type Value = Body<'de>;
+    type Value = Body;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
         let mut fields = Fields::default();
         let mut seen = HashSet::new();
-        while let Some(Text(key)) = map.next_key()? {
+        while let Some(Key(key)) = map.next_key()? {
             if seen.len() == FIELDS_MAX {
                 return Err(A::Error::custom(too_many()));
             }
             if let Some(name) = known(self.0, &key) {
                 let value = if name == PICTURE { picture(map.next_value()?) } else { map.next_value()? };
-                fields.0.push((name, value));
+                fields.values.push((name, value));
             } else {
-                map.next_value::<Value<'de>>()?;
+                map.next_value::<Ignored>()?;
             }
             if seen.contains(&key) {
                 return Err(A::Error::custom(twice(&key)));
@@ -70,50 +70,50 @@ impl<'de> Visitor<'de> for BodyVisitor {
         Ok(Body::Object(fields))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Body<'de>, A::Error> {
-        while list.next_element::<Value<'de>>()?.is_some() {}
-        Ok(Body::Other("list"))
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Body, A::Error> {
+        IgnoredVisitor.visit_seq(list).map(|_| Body::Other("list"))
     }
 
-    fn visit_unit<E>(self) -> Result<Body<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Body, E> {
         Ok(Body::Other("NoneType"))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Body<'de>, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Body, E> {
         Ok(Body::Other("bool"))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Body<'de>, E> {
+    fn visit_str<E>(self, _: &str) -> Result<Body, E> {
         Ok(Body::Other("str"))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Body<'de>, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<Body, E> {
         Ok(Body::Other("int"))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Body<'de>, E> {
+    fn visit_u64<E>(self, _: u64) -> Result<Body, E> {
         Ok(Body::Other("int"))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Body<'de>, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Body, E> {
         Ok(Body::Other("float"))
     }
 }
 
-/// A picture stays as it stands in the body: unescaped, it would be copied (and many clients escape each `/` or `+`).
-fn picture(raw: &RawValue) -> Value<'_> {
-    match (raw.get(), EscapedText::of(raw.get())) {
-        ("null", _) => Value::Null,
-        (_, Some(text)) => Value::JsonPicture(text),
-        (_, None) => Value::Other,
+/// A text that is too long for a link is base64, and decoded at once, from where it stands in the body.
+fn picture(raw: &RawValue) -> Value {
+    match EscapedText::of(raw.get()) {
+        Some(text) if text.len_bytes() <= LINK_BYTES_MAX => Value::JsonPicture(raw.get().to_owned()),
+        Some(text) => decode_base64(text).map_or(Value::Other, Value::File),
+        None if raw.get() == "null" => Value::Null,
+        None => Value::Other,
     }
 }
 
-/// A string, borrowed from the body where it has no escapes.
+/// A key, borrowed from the body where it has no escapes.
 #[derive(PartialEq, Eq, Hash)]
-struct Text<'a>(Cow<'a, str>);
+struct Key<'a>(Cow<'a, str>);
 
-impl std::ops::Deref for Text<'_> {
+impl std::ops::Deref for Key<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -121,17 +121,31 @@ impl std::ops::Deref for Text<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Text<'de> {
+impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        match Value::deserialize(json)? {
-            Value::JsonText(text) => Ok(Self(text)),
-            _ => Err(D::Error::custom("a key is a string")),
-        }
+        json.deserialize_str(KeyVisitor)
     }
 }
 
-/// Also what unknown keys are read with: `IgnoredAny` has no limit to how deep a value may be nested.
-impl<'de> Deserialize<'de> for Value<'de> {
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+        Ok(Key(Cow::Owned(text.to_owned())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_any(ValueVisitor)
     }
@@ -140,53 +154,97 @@ impl<'de> Deserialize<'de> for Value<'de> {
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value<'de>;
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Owned(text)))
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(bounded(text, Value::JsonText))
     }
 
     // Django REST Framework takes a number for its digits.
-    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::JsonText(number.to_string()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::JsonText(number.to_string()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
-        Ok(Value::JsonText(Cow::Owned(number.to_string())))
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::JsonText(number.to_string()))
     }
 
-    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
         Ok(Value::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value<'de>, A::Error> {
-        while list.next_element::<Value<'de>>()?.is_some() {}
-        Ok(Value::Other)
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Value, A::Error> {
+        IgnoredVisitor.visit_seq(list).map(|_| Value::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        while map.next_entry::<Text<'de>, Value<'de>>()?.is_some() {}
-        Ok(Value::Other)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        IgnoredVisitor.visit_map(map).map(|_| Value::Other)
+    }
+}
+
+/// A value that is checked and dropped without an allocation. Serde's `IgnoredAny` has no limit to nesting, and takes lone
+/// surrogates.
+struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(IgnoredVisitor)
+    }
+}
+
+struct IgnoredVisitor;
+
+impl<'de> Visitor<'de> for IgnoredVisitor {
+    type Value = Ignored;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_unit<E>(self) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Ignored, E> {
+        Ok(Ignored)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ignored, A::Error> {
+        while list.next_element::<Ignored>()?.is_some() {}
+        Ok(Ignored)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
+        while map.next_entry::<Ignored, Ignored>()?.is_some() {}
+        Ok(Ignored)
     }
 }
 

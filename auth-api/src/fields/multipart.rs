@@ -1,15 +1,14 @@
 //! `multipart/form-data` (RFC 7578).
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::stream;
 use multer::Multipart;
 
-use super::{FIELDS_MAX, Fields, Names, Unreadable, Value, known, too_many};
+use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, bounded, known, too_many};
 
-pub(super) async fn read<'a>(bytes: Bytes, boundary: Option<String>, names: Names) -> Result<Fields<'a>, Unreadable> {
+pub(super) async fn read(bytes: Bytes, boundary: Option<String>, names: Names) -> Result<Fields, Unreadable> {
     // As Django says it.
     let boundary = boundary
         .filter(|boundary| is_boundary(boundary))
@@ -26,7 +25,7 @@ pub(super) async fn read<'a>(bytes: Bytes, boundary: Option<String>, names: Name
             // A file input of a browser in which no file was chosen.
             Some(file_name) if file_name.is_empty() && bytes.is_empty() => {}
             Some(_) => fields.add(name, Value::File(bytes))?,
-            None => fields.add(name, Value::FormText(Cow::Owned(text(name, &bytes)?)))?,
+            None => fields.add(name, text(name, &bytes)?)?,
         }
     }
     Err(Unreadable::Body(too_many()))
@@ -42,11 +41,11 @@ fn broken(error: multer::Error) -> Unreadable {
     Unreadable::Body(error.to_string())
 }
 
-fn text(name: &str, bytes: &Bytes) -> Result<String, Unreadable> {
+fn text(name: &str, bytes: &[u8]) -> Result<Value, Unreadable> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        // A picture in a part that is no file: told as what it is, on its field.
-        Err(_) if name == "profile_pic" => Ok("\u{fffd}".to_owned()),
+        Ok(text) => Ok(bounded(text, Value::FormText)),
+        // A picture in a part that is no file: an error of its field, not of the form.
+        Err(_) if name == PICTURE => Ok(Value::Other),
         Err(_) => Err(Unreadable::Body(format!("invalid UTF-8 in \"{name}\""))),
     }
 }

@@ -34,9 +34,11 @@ pub async fn run(server: &tokio_postgres::Config) -> Result<usize, MigrationErro
     Ok(report.applied_migrations().len())
 }
 
-/// Whether the schema is as this build wants it, told by the newest migration.
+/// Whether the newest migration of this build has been applied. Fails where accounts can't be read: their table is missing,
+/// as while a back-up is restored, or may not be read.
 pub async fn is_current(client: &impl deadpool_postgres::GenericClient) -> Result<bool, StoreError> {
     let newest = embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
-    let applied: Option<i32> = client.query_one("select max(version) from refinery_schema_history", &[]).await?.get(0);
+    let newest_applied = "select max(version), exists (select from users) from refinery_schema_history";
+    let applied: Option<i32> = client.query_one(newest_applied, &[]).await?.get(0);
     Ok(applied.map(i64::from) >= newest.map(i64::from))
 }

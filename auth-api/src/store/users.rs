@@ -177,8 +177,8 @@ pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<
     Ok(client.query(&statement, &[&ids]).await?.iter().map(user).collect())
 }
 
-/// The account of an address, with what its password is checked against.
-pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Result<Option<Credentials>, StoreError> {
+/// The account of an address in canonical form, with its password's hash.
+pub async fn find_credentials(client: &impl GenericClient, email: &str) -> Result<Option<Credentials>, StoreError> {
     let statement = client
         .prepare_cached(
             "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
@@ -187,8 +187,24 @@ pub async fn find_credentials(client: &impl GenericClient, email: &Email) -> Res
              where email_canonical = $1",
         )
         .await?;
-    let row = client.query_opt(&statement, &[&email.canonical()]).await?;
-    Ok(row.map(|row| Credentials { user: user(&row), password_hash: row.get("password_hash") }))
+    Ok(client.query_opt(&statement, &[&email]).await?.as_ref().map(credentials))
+}
+
+/// The account of an id, with its password's hash.
+pub async fn find_credentials_by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Credentials>, StoreError> {
+    let statement = client
+        .prepare_cached(
+            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
+                    password_hash
+             from users
+             where id = $1",
+        )
+        .await?;
+    Ok(client.query_opt(&statement, &[&id]).await?.as_ref().map(credentials))
+}
+
+fn credentials(row: &Row) -> Credentials {
+    Credentials { user: user(row), password_hash: row.get("password_hash") }
 }
 
 /// Whether another account than `except` has this address, so that it can be told together with what else is wrong.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Api, PASSWORD, Person, claims, postgres, redis, stack};
+use crate::support::{Api, PASSWORD, Person, claims, postgres, redis, stack, unique};
 
 const WRONG: &str = "No active account found with the given credentials.";
 
@@ -59,6 +59,90 @@ async fn unknown_wrong_and_disabled_are_told_alike() {
     assert!(answers.iter().all(|bytes| *bytes == answers[0]));
     disabled.me().await.expect_unauthorized();
     disabled.refresh().await.expect_status(401);
+}
+
+#[tokio::test]
+async fn a_stored_hash_that_can_not_be_used_is_a_wrong_credential() {
+    for hash in [
+        "!",
+        "",
+        "pbkdf2_sha256$1000000$salt$AAAA",
+        "$2b$12$abcdefghijklmnopqrstuuJ9Q1Z1Z1Z1Z1Z1Z1Z1Z1Z1Z1Z1Z1Z1Z",
+        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ",
+        "$argon2id$v=99$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=4294967295,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        let person = Person::new().await;
+        postgres(stack(), &format!("update users set password_hash = '{hash}' where id = '{}'", person.id));
+        let answer = Person::login(&person.api, &person.email, PASSWORD).await;
+        answer.expect(400, &json!({ "email": [WRONG], "password": [WRONG] }));
+        let request = person.api.request("DELETE", "/api/user/me/");
+        let request = request.header("authorization", format!("JWT {}", person.access));
+        let answer = crate::support::send(request.json(&json!({ "password": PASSWORD }))).await;
+        answer.expect_field("password", &["Invalid password."]);
+        person.me().await.expect_status(200);
+    }
+}
+
+#[tokio::test]
+async fn quotes_that_an_address_does_not_need_make_no_other_account() {
+    let person = Person::new().await;
+    let (local, domain) = person.email.split_once('@').unwrap();
+    let quoted = format!("\"{local}\"@{domain}");
+    Person::login(&person.api, &quoted, PASSWORD).await.expect_status(200);
+    let body = json!({ "email": quoted, "full_name": "Ann", "password": PASSWORD });
+    let answer = person.api.post_json("/api/user/register/", &body).await;
+    answer.expect_field("email", &["user with this email already exists."]);
+    let body = json!({ "email": format!("\"{local} b\"@{domain}"), "full_name": "Ann", "password": PASSWORD });
+    let answer = person.api.post_json("/api/user/register/", &body).await;
+    answer.expect_field("email", &["Enter a valid email address."]);
+}
+
+#[tokio::test]
+async fn the_migration_removes_quotes_that_are_not_needed_unless_the_address_is_taken() {
+    const MIGRATION: &str = include_str!("../../../auth-api/migrations/V5__unquoted_local_parts.sql");
+    let (alone, needed, taken, twice) = (Person::new().await, Person::new().await, Person::new().await, unique());
+    let other = Person::new().await;
+    let domain = "Example.com";
+    // As the releases before this one stored them.
+    for (person, local) in [(&alone, format!(r"o\'{}", alone.sid())), (&needed, format!("a {}", needed.sid()))] {
+        let email = format!("\"{local}\"@{domain}").replace('\'', "''");
+        let sql = format!(
+            "update users set email = lower('{email}'), email_canonical = lower('{email}') where id = '{}'",
+            person.id
+        );
+        postgres(stack(), &sql);
+    }
+    let (name, _) = other.email.split_once('@').unwrap();
+    let sql = format!("update users set email_canonical = '\"{name}\"@example.com' where id = '{}'", taken.id);
+    postgres(stack(), &sql);
+    let new = |number: u32, local: &str| {
+        let email = format!("{local}@example.com");
+        postgres(
+            stack(),
+            &format!(
+                "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp) values (gen_random_uuid(), '{email}', '{email}', '{number}', '!', gen_random_uuid())"
+            ),
+        );
+    };
+    new(1, &format!("\"{twice}\""));
+    new(2, &format!(r#""\{twice}""#));
+    postgres(stack(), MIGRATION);
+    let stored = |column: &str, id: &str| postgres(stack(), &format!("select {column} from users where id = '{id}'"));
+    assert_eq!(stored("email", &alone.id), format!("o'{}@example.com", alone.sid()));
+    assert_eq!(stored("email_canonical", &alone.id), format!("o'{}@example.com", alone.sid()));
+    assert_eq!(stored("email_canonical", &needed.id), format!("\"a {}\"@example.com", needed.sid()));
+    assert_eq!(stored("email_canonical", &taken.id), format!("\"{name}\"@example.com"));
+    let both = postgres(
+        stack(),
+        &format!("select full_name, email_canonical from users where email_canonical like '%{twice}%' order by 1"),
+    );
+    assert_eq!(both, format!("1|{twice}@example.com\n2|\"\\{twice}\"@example.com"));
+    // Each can still sign in with the address as it was stored.
+    let needed_email = stored("email", &needed.id);
+    Person::login(&needed.api, &needed_email, PASSWORD).await.expect_status(200);
+    let email = format!("\"o'{}\"@{domain}", alone.sid());
+    Person::login(&alone.api, &email, PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]

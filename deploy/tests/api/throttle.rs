@@ -199,19 +199,42 @@ async fn an_address_that_tries_many_accounts_is_blocked_on_every_replica() {
 }
 
 #[tokio::test]
-async fn the_password_that_deletes_an_account_is_counted_with_those_that_sign_in() {
+async fn a_signed_in_user_s_wrong_passwords_count_by_user_whatever_the_address_of_the_account_is_meanwhile() {
     let (api, person, address) = (direct(), Person::new().await, ipv4());
-    let delete = async |password: &str| {
-        let request = api.request("DELETE", "/api/user/me/").header("x-forwarded-for", &address);
+    let delete = async |address: &str, password: &str| {
+        let request = api.request("DELETE", "/api/user/me/").header("x-forwarded-for", address);
         let request = request.header("authorization", format!("JWT {}", person.access));
         send(request.json(&json!({ "password": password }))).await
     };
-    guess(&api, &address, &person.email, PER_ACCOUNT - 1).await;
-    assert_eq!(delete(WRONG).await.status, 400);
-    is_throttled(&delete(PASSWORD).await);
-    is_throttled(&login(&api, &address, &person.email, PASSWORD).await);
+    for guess in 0..PER_ACCOUNT {
+        assert_eq!(delete(&address, WRONG).await.status, 400, "guess {guess}");
+        person.update(&json!({ "email": format!("{guess}-{}", person.email) })).await.expect_status(200);
+    }
+    is_throttled(&delete(&address, PASSWORD).await);
+    // Sign-in is counted apart: a user who is signed in elsewhere can't be locked out of it.
+    let email = format!("{}-{}", PER_ACCOUNT - 1, person.email);
+    login(&api, &address, &email, PASSWORD).await.expect_status(200);
+    is_throttled(&delete(&address, PASSWORD).await);
+    guess(&api, &address, &email, PER_ACCOUNT).await;
+    is_throttled(&login(&api, &address, &email, PASSWORD).await);
     pass(&address, 900);
-    assert_eq!(delete(PASSWORD).await.status, 204);
+    assert_eq!(delete(&address, PASSWORD).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_signed_in_user_s_wrong_passwords_count_for_the_client_address_with_those_of_sign_in() {
+    let settings = [("LOGIN_FAILURES_PER_ADDRESS", "4")];
+    let (replica, person, address) = (Replica::start(&settings).await, Person::new().await, ipv4());
+    for number in 0..4 {
+        if number % 2 == 0 {
+            guess(&replica.api, &address, &format!("{number}-{}", person.email), 1).await;
+        } else {
+            let request = replica.api.request("DELETE", "/api/user/me/").header("x-forwarded-for", &address);
+            let request = request.header("authorization", format!("JWT {}", person.access));
+            assert_eq!(send(request.json(&json!({ "password": WRONG }))).await.status, 400);
+        }
+    }
+    is_throttled(&login(&replica.api, &address, &person.email, PASSWORD).await);
 }
 
 #[tokio::test]

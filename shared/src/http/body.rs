@@ -52,6 +52,13 @@ pub struct Received {
     _share: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
+impl Received {
+    /// A body that needs no permit for memory: one of a test.
+    pub fn unbudgeted(bytes: Bytes, content_type: &str) -> Self {
+        Self { bytes, content_type: content_type.to_owned(), _share: None }
+    }
+}
+
 /// A body that has not been read yet.
 pub struct Unread {
     head: Head,

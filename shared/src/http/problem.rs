@@ -25,6 +25,14 @@ pub struct Problem {
 /// How long a client is asked to wait for a part of the deployment that is away or busy, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// Most characters of a client's input that a message repeats.
+const EXCERPT_CHARS_MAX: usize = 100;
+
+/// The start of a client's input, for a message that repeats it.
+pub fn excerpt(input: &str) -> &str {
+    input.char_indices().nth(EXCERPT_CHARS_MAX).and_then(|(end, _)| input.get(..end)).unwrap_or(input)
+}
+
 impl Problem {
     fn new(status: StatusCode, body: Value) -> Self {
         Self { status, body, headers: Vec::new(), cause: None }

@@ -1,0 +1,85 @@
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::*;
+
+fn body(content_type: &str, bytes: impl Into<Bytes>) -> Received {
+    Received::unbudgeted(bytes.into(), content_type)
+}
+
+fn parsers(queue_max: usize) -> Parsers {
+    let config = WorkersConfig { threads: 1, queue_max, queue_timeout: Duration::from_mins(1) };
+    Parsers(Workers::start("parsing", &config, || ()).unwrap())
+}
+
+/// One `email` of this many letters, in each type of body.
+fn bodies(letters: usize) -> [Received; 3] {
+    let text = "a".repeat(letters);
+    let multipart = format!("--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\n{text}\r\n--b--\r\n");
+    [
+        body("application/json", format!("{{\"email\":\"{text}\"}}")),
+        body("application/x-www-form-urlencoded", format!("email={text}")),
+        body("multipart/form-data; boundary=b", multipart),
+    ]
+}
+
+#[tokio::test]
+async fn a_text_past_every_limit_is_dropped_before_other_code_sees_it() {
+    let parsers = parsers(1);
+    for letters in [1, TEXT_BYTES_MAX, TEXT_BYTES_MAX + 1, 13 << 20] {
+        for body in bodies(letters) {
+            let content_type = body.content_type.clone();
+            let fields = parsers.parse(body, &["email"]).await.unwrap();
+            let text = "a".repeat(letters);
+            let expected = if letters > TEXT_BYTES_MAX { Presented::TooLong } else { Presented::Text(&text) };
+            assert!(fields.text("email") == expected, "{letters} letters as {content_type}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_picture_in_long_base64_is_decoded_while_parsing() {
+    use base64::Engine as _;
+    let picture: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&picture);
+    let sent = body("application/json", format!("{{\"profile_pic\":\"{encoded}\"}}"));
+    let fields = parsers(1).parse(sent, &[PICTURE]).await.unwrap();
+    assert!(matches!(fields.picture(), PictureSource::File(bytes) if bytes == picture));
+}
+
+#[tokio::test]
+async fn a_large_body_is_parsed_off_the_calling_thread_within_a_bounded_queue() {
+    let parsers = parsers(1);
+    let ((release, held), (entered, is_blocked)) = (channel::<()>(), tokio::sync::oneshot::channel());
+    let mut blocked = Box::pin(parsers.0.run(move |()| entered.send(()).is_ok() && held.recv().is_ok()));
+    assert!((&mut blocked).now_or_never().is_none());
+    is_blocked.await.unwrap();
+    for small in bodies(100) {
+        parsers.parse(small, &["email"]).now_or_never().expect("parsed at once, on this thread").unwrap();
+    }
+    let mut queued = Vec::new();
+    for large in bodies(INLINE_BYTES_MAX) {
+        let mut parsing = Box::pin(parsers.parse(large, &["email"]));
+        match (&mut parsing).now_or_never() {
+            None => queued.push(parsing),
+            Some(result) => assert!(matches!(result, Err(Error::Busy(Overload::QueueFull)))),
+        }
+    }
+    assert_eq!(queued.len(), 1, "the thread is busy, and the queue holds one");
+    release.send(()).unwrap();
+    assert_eq!(blocked.await, Ok(true));
+    for parsing in queued {
+        assert_eq!(parsing.await.unwrap().text("email"), Presented::TooLong);
+    }
+}
+
+#[tokio::test]
+async fn a_message_repeats_at_most_100_characters_of_a_key() {
+    let key = "é".repeat(1 << 20);
+    let sent = body("application/json", format!("{{\"{key}\": 1, \"{key}\": 2}}"));
+    let Err(Error::Request(problem)) = parsers(1).parse(sent, &["email"]).await else { panic!("accepted") };
+    let detail = format!("{problem:?}");
+    assert!(detail.contains(&"é".repeat(100)) && !detail.contains(&"é".repeat(101)));
+}

@@ -1,0 +1,34 @@
+//! Rate limits, counted in Redis across replicas.
+//!
+//! `limit:<name>:{<subject>}` is a sorted set of the requests that count, which expires with its last entry; `redis-cli DEL`
+//! resets the limit. A subject is an address or a user id, never an e-mail address.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use redis::Script;
+use uuid::Uuid;
+
+use super::redis_link::Redis;
+use super::{StoreError, millis};
+
+/// At most `requests_max` requests within any `window`.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit {
+    /// Name of the limit, in its keys.
+    pub name: &'static str,
+    /// Requests within any window.
+    pub requests_max: u32,
+    /// Length of the sliding window.
+    pub window: Duration,
+}
+
+static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count_request.lua")));
+
+/// Counts the request `id` of `subject`. Returns the time to wait where the limit is reached; the request is not counted then.
+pub async fn count(redis: &Redis, limit: RateLimit, subject: &str, id: Uuid) -> Result<Option<Duration>, StoreError> {
+    let mut call = COUNT.key(format!("limit:{}:{{{subject}}}", limit.name));
+    call.arg(limit.requests_max).arg(id.simple().to_string()).arg(millis(limit.window));
+    let wait: u64 = call.invoke_async(&mut redis.clone()).await?;
+    Ok((wait > 0).then(|| Duration::from_millis(wait)))
+}
