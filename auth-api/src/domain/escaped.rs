@@ -45,23 +45,28 @@ impl<'a> EscapedText<'a> {
     }
 }
 
-/// What is left to be read. It reads single bytes as quickly as many.
+/// The part of a text that is left to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Ascii<'a>(&'a [u8]);
 
 impl Read for Ascii<'_> {
+    /// Fills `out` unless the text ends.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let (run, left) = self.0.split_at(unescaped_length(self.0, out.len()));
-        if let Some(out) = out.get_mut(..run.len()).filter(|out| !out.is_empty()) {
-            out.copy_from_slice(run);
-            self.0 = left;
-            return Ok(run.len());
+        let mut written = 0;
+        while let Some(free) = out.get_mut(written..).filter(|free| !free.is_empty()) {
+            let (run, left) = self.0.split_at(unescaped_length(self.0, free.len()));
+            if let Some(copied) = free.get_mut(..run.len()).filter(|copied| !copied.is_empty()) {
+                copied.copy_from_slice(run);
+                self.0 = left;
+                written += run.len();
+            } else if let ([b'\\', escape @ ..], Some(byte)) = (self.0, free.first_mut()) {
+                (*byte, self.0) = unescaped(escape).ok_or(ErrorKind::InvalidData)?;
+                written += 1;
+            } else {
+                break;
+            }
         }
-        let (Some(out), [b'\\', escape @ ..]) = (out.first_mut(), self.0) else { return Ok(0) };
-        let (byte, left) = unescaped(escape).ok_or(ErrorKind::InvalidData)?;
-        *out = byte;
-        self.0 = left;
-        Ok(1)
+        Ok(written)
     }
 }
 
@@ -86,9 +91,9 @@ fn unescaped(escape: &[u8]) -> Option<(u8, &[u8])> {
         b'f' => 12,
         b'r' => b'\r',
         b'u' => {
-            let (digits, left) = left.split_at_checked(4)?;
-            let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok().filter(u8::is_ascii)?;
-            return Some((code, left));
+            let ([b'0', b'0', high, low], left) = left.split_first_chunk()? else { return None };
+            let digit = |digit: &u8| u8::try_from(char::from(*digit).to_digit(16)?).ok();
+            return Some((digit(high).filter(|high| *high < 8)? * 16 + digit(low)?, left));
         }
         _ => return None,
     };

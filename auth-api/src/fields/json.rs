@@ -1,6 +1,7 @@
 //! `application/json`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -10,6 +11,9 @@ use serde_json::value::RawValue;
 
 use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, bounded, known, too_many, twice};
 use crate::domain::{EscapedText, LINK_BYTES_MAX, decode_base64};
+
+/// Most values that are ignored in one body, at any depth: each costs far more than its bytes.
+const IGNORED_MAX: usize = 10_000;
 
 /// What Python's JSON calls the value, if it is no object.
 enum Body {
@@ -50,17 +54,18 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-        let mut fields = Fields::default();
+        let (mut fields, ignored) = (Fields::default(), Cell::new(0));
         let mut seen = HashSet::new();
         while let Some(Key(key)) = map.next_key()? {
             if seen.len() == FIELDS_MAX {
                 return Err(A::Error::custom(too_many()));
             }
             if let Some(name) = known(self.0, &key) {
-                let value = if name == PICTURE { picture(map.next_value()?) } else { map.next_value()? };
+                let value =
+                    if name == PICTURE { picture(map.next_value()?) } else { map.next_value_seed(Field(&ignored))? };
                 fields.values.push((name, value));
             } else {
-                map.next_value::<Ignored>()?;
+                map.next_value_seed(Ignored(&ignored))?;
             }
             if seen.contains(&key) {
                 return Err(A::Error::custom(twice(&key)));
@@ -71,7 +76,7 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Body, A::Error> {
-        IgnoredVisitor.visit_seq(list).map(|_| Body::Other("list"))
+        Ignored(&Cell::new(0)).visit_seq(list).map(|()| Body::Other("list"))
     }
 
     fn visit_unit<E>(self) -> Result<Body, E> {
@@ -145,15 +150,18 @@ impl<'de> Visitor<'de> for KeyVisitor {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(ValueVisitor)
+/// Reads the value of a text field.
+struct Field<'a>(&'a Cell<usize>);
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
     }
 }
 
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
+impl<'de> Visitor<'de> for Field<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,65 +194,70 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Value, A::Error> {
-        IgnoredVisitor.visit_seq(list).map(|_| Value::Other)
+        Ignored(self.0).visit_seq(list).map(|()| Value::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        IgnoredVisitor.visit_map(map).map(|_| Value::Other)
+        Ignored(self.0).visit_map(map).map(|()| Value::Other)
     }
 }
 
-/// A value that is checked and dropped without an allocation. Serde's `IgnoredAny` has no limit to nesting, and takes lone
-/// surrogates.
-struct Ignored;
+/// Checks a value and drops it without an allocation; counts it and the values in it. Serde's `IgnoredAny` has no limit to
+/// nesting, and takes lone surrogates.
+#[derive(Clone, Copy)]
+struct Ignored<'a>(&'a Cell<usize>);
 
-impl<'de> Deserialize<'de> for Ignored {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(IgnoredVisitor)
+impl<'de> DeserializeSeed<'de> for Ignored<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() > IGNORED_MAX {
+            return Err(D::Error::custom(format!("more than {IGNORED_MAX} values")));
+        }
+        json.deserialize_any(self)
     }
 }
 
-struct IgnoredVisitor;
-
-impl<'de> Visitor<'de> for IgnoredVisitor {
-    type Value = Ignored;
+impl<'de> Visitor<'de> for Ignored<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Ignored, E> {
-        Ok(Ignored)
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Ignored, A::Error> {
-        while list.next_element::<Ignored>()?.is_some() {}
-        Ok(Ignored)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self)?.is_some() {}
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ignored, A::Error> {
-        while map.next_entry::<Ignored, Ignored>()?.is_some() {}
-        Ok(Ignored)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry_seed(self, self)?.is_some() {}
+        Ok(())
     }
 }
 
@@ -272,6 +285,20 @@ mod tests {
         assert!(refused(br#"{"email": NaN}"#).starts_with("expected value"));
         assert!(refused(format!("{{\"x\": {}", "[".repeat(10_000)).as_bytes()).contains("recursion limit"));
         assert!(refused(br#"{"email": "a"} x"#).starts_with("trailing characters"));
+    }
+
+    #[test]
+    fn values_that_are_ignored_are_counted_at_every_depth() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert_eq!(refused(list(IGNORED_MAX).as_bytes()), "list");
+        for body in [
+            list(IGNORED_MAX + 1),
+            format!("{{\"x\": {}, \"y\": {}}}", list(IGNORED_MAX / 2), list(IGNORED_MAX / 2)),
+            format!("{{\"email\": {}}}", list(IGNORED_MAX + 1)),
+            format!("{{\"x\": {{{}\"\": 0}}}}", "\"\": 0,".repeat(IGNORED_MAX / 2)),
+        ] {
+            assert!(refused(body.as_bytes()).starts_with("more than 10000 values"));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::stream;
+use memchr::memmem;
 use multer::Multipart;
 
 use super::{FIELDS_MAX, Fields, Names, PICTURE, Unreadable, Value, bounded, known, too_many};
@@ -13,6 +14,9 @@ pub(super) async fn read(bytes: Bytes, boundary: Option<String>, names: Names) -
     let boundary = boundary
         .filter(|boundary| is_boundary(boundary))
         .ok_or_else(|| Unreadable::Body("Invalid boundary in multipart: None".to_owned()))?;
+    if has_long_header(&bytes, &boundary) {
+        return Err(Unreadable::Body(format!("a part with a header of more than {HEADER_BYTES_MAX} bytes")));
+    }
     let mut parts = Multipart::new(stream::iter([Ok::<_, Infallible>(bytes)]), boundary);
     let mut fields = Fields::default();
     for _ in 0..=FIELDS_MAX {
@@ -29,6 +33,21 @@ pub(super) async fn read(bytes: Bytes, boundary: Option<String>, names: Names) -
         }
     }
     Err(Unreadable::Body(too_many()))
+}
+
+/// Longest header of a part, in bytes: `multer` has no limit, and unescapes a name letter by letter.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+
+/// Whether the header of one of the parts that are read is longer than [`HEADER_BYTES_MAX`].
+fn has_long_header(body: &[u8], boundary: &str) -> bool {
+    let delimiter = format!("\r\n--{boundary}");
+    let later = memmem::find_iter(body, &delimiter).map(|start| start + delimiter.len());
+    // The first part may have no line before it.
+    let first = body.starts_with(delimiter.trim_start().as_bytes()).then_some(delimiter.len() - 2);
+    first.into_iter().chain(later).take(FIELDS_MAX + 1).any(|start| {
+        let header = body.get(start..).and_then(|rest| rest.get(..HEADER_BYTES_MAX));
+        header.is_some_and(|header| !header.starts_with(b"--") && memmem::find(header, b"\r\n\r\n").is_none())
+    })
 }
 
 /// RFC 2046, section 5.1.1, has 70 characters at most; more do no harm.

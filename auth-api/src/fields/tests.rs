@@ -83,3 +83,16 @@ async fn a_message_repeats_at_most_100_characters_of_a_key() {
     let detail = format!("{problem:?}");
     assert!(detail.contains(&"é".repeat(100)) && !detail.contains(&"é".repeat(101)));
 }
+
+#[tokio::test]
+async fn a_part_with_a_long_header_is_refused() {
+    for (letters, is_accepted) in [(100, true), (8 << 10, false), (1 << 20, false)] {
+        for first in ["", "--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na\r\n"] {
+            let name = "\\\"".repeat(letters / 2);
+            let multipart =
+                format!("{first}--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\na\r\n--b--\r\n");
+            let sent = body("multipart/form-data; boundary=b", multipart);
+            assert_eq!(parsers(1).parse(sent, &["email"]).await.is_ok(), is_accepted, "{letters} letters");
+        }
+    }
+}
