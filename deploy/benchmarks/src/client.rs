@@ -65,7 +65,8 @@ impl Client {
         Ok(self.send(request.body(Full::default())).await?.status())
     }
 
-    async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {
+    /// Sends a request, and receives the whole response.
+    pub async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {
         self.0.ready().await.map_err(Error::client)?;
         let answer = self.0.send_request(request.map_err(Error::client)?).await.map_err(Error::client)?;
         let (head, body) = answer.into_parts();
@@ -78,6 +79,7 @@ pub fn address(base: &str) -> Result<SocketAddr, Error> {
     base.trim_start_matches("http://").parse().map_err(|_| Error::Client(format!("{base} is not http://ADDRESS:PORT")))
 }
 
-fn request(method: Method, path: &str) -> http::request::Builder {
+/// A request to be filled in.
+pub fn request(method: Method, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header(HOST, "127.0.0.1")
 }

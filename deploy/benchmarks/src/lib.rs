@@ -14,7 +14,7 @@
 //! | [`chain`], [`threads`] | one exchange after the other on many connections; one piece of work after the other on many threads |
 //! | [`bare`] | the limit of an answer: warp and nothing else |
 //! | [`process`] | how a process of the bench's own is started |
-//! | [`memory`], [`machine`] | what processes hold, and what else the machine does |
+//! | [`memory`], [`cpu`], [`machine`] | memory and CPU time of processes, and what else the machine does |
 //! | [`command`] | `deploy/bench`'s arguments |
 
 pub mod bare;
@@ -22,6 +22,7 @@ pub mod bench;
 pub mod chain;
 pub mod client;
 pub mod command;
+pub mod cpu;
 pub mod deployment;
 mod error;
 pub mod machine;

@@ -51,6 +51,8 @@ pub enum Unit {
     PerSecond,
     /// A time: less is better.
     Milliseconds,
+    /// CPU time of a request: less is better.
+    CpuMilliseconds,
 }
 
 /// What the ratio ours : limit must be.

@@ -2,6 +2,7 @@
 
 pub mod failing_login;
 pub mod growth;
+pub mod hostile;
 pub mod login;
 pub mod me;
 pub mod pictures;
@@ -31,6 +32,12 @@ pub const ALL: &[Row] = &[
     renditions::FIRST_IN_PROCESS,
     uploads::AT_ONCE,
     uploads::HOSTILE,
+    hostile::BASE64,
+    hostile::TEXT,
+    hostile::ESCAPES,
+    hostile::VALUES,
+    hostile::FORM,
+    hostile::PART_HEADER,
     growth::ME,
     growth::LOGIN,
     growth::REFRESH,

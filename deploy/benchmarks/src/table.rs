@@ -79,6 +79,7 @@ fn value(unit: Unit, value: f64) -> String {
         Unit::PerSecond if value < 1000.0 => format!("{value:.1} /s"),
         Unit::PerSecond => format!("{value:.0} /s"),
         Unit::Milliseconds => format!("{value:.2} ms"),
+        Unit::CpuMilliseconds => format!("{value:.1} ms CPU"),
     }
 }
 

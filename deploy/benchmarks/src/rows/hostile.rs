@@ -1,0 +1,146 @@
+//! What a hostile request costs: CPU of the service per request, against a valid request of the same kind and size.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use deploy::Part;
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tokio::time::Instant;
+
+use crate::bench::Bench;
+use crate::client::{Client, request};
+use crate::cpu::cpu_time;
+use crate::error::Error;
+use crate::measure::milliseconds;
+use crate::row::{Measure, Pair, Reach, Row, Sample, Side, Unit};
+
+/// The same picture, in the two encodings of a body.
+pub const BASE64: Row = row(
+    "hostile-base64",
+    "CPU of auth-api: PATCH update with a picture of about 9 MB as base64 in JSON : as multipart",
+    2.5,
+    |bench| Ok(pair(bench, base64(&bench.pictures()?.heavy()?), multipart_picture(&bench.pictures()?.heavy()?))),
+);
+
+/// A text of a size that the body limit allows, and no field does.
+pub const TEXT: Row = row(
+    "hostile-text",
+    "CPU of auth-api: register with an e-mail of 13 MB of CJK labels and a password of 1,024 characters : base64 picture",
+    2.0,
+    |bench| {
+        let email = format!("x@{}com", "例え.".repeat(13_000_000 / 7));
+        let body = format!(r#"{{"email":"{email}","full_name":"A","password":"{}"}}"#, "p".repeat(1024));
+        against_base64(bench, refused("application/json", body))
+    },
+);
+
+/// Escapes, each of which is decoded by itself.
+pub const ESCAPES: Row = row(
+    "hostile-escapes",
+    "CPU of auth-api: register with an e-mail of 13 MB of JSON escapes : base64 picture",
+    2.0,
+    |bench| {
+        let body = format!(r#"{{"email":"{}"}}"#, r"\u4f8b".repeat(13_000_000 / 6));
+        against_base64(bench, refused("application/json", body))
+    },
+);
+
+/// As many values as fit.
+pub const VALUES: Row = row(
+    "hostile-values",
+    "CPU of auth-api: register with a JSON list of 6.5 million numbers : base64 picture",
+    2.0,
+    |bench| against_base64(bench, refused("application/json", format!("[{}0]", "0,".repeat(6_500_000)))),
+);
+
+/// Escapes of a form.
+pub const FORM: Row = row(
+    "hostile-form",
+    "CPU of auth-api: register with 13 MB of escapes in a URL-encoded form : base64 picture",
+    2.0,
+    |bench| {
+        let body = format!("email={}+", "%41".repeat(13_000_000 / 3));
+        against_base64(bench, refused("application/x-www-form-urlencoded", body))
+    },
+);
+
+/// Escapes in the header of a part.
+pub const PART_HEADER: Row = row(
+    "hostile-part-header",
+    "CPU of auth-api: register with a multipart name of 13 MB of escapes : the picture as multipart",
+    2.0,
+    |bench| {
+        let name = "\\\"".repeat(6_500_000);
+        let body = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--b--\r\n");
+        let hostile = refused("multipart/form-data; boundary=b", body);
+        Ok(pair(bench, hostile, multipart_picture(&bench.pictures()?.heavy()?)))
+    },
+);
+
+type MakePair = fn(&Bench) -> Result<Pair<'_>, Error>;
+
+const fn row(name: &'static str, what: &'static str, at_most: f64, pair: MakePair) -> Row {
+    Row { name, what, measure: Measure::Ratio { unit: Unit::CpuMilliseconds, reach: Reach::AtMost(at_most), pair } }
+}
+
+/// A request that is sent again and again.
+#[derive(Clone, Debug)]
+struct Sent {
+    method: Method,
+    path: &'static str,
+    content_type: &'static str,
+    body: Bytes,
+    status: u16,
+}
+
+fn refused(content_type: &'static str, body: String) -> Sent {
+    Sent { method: Method::POST, path: "/api/user/register/", content_type, body: body.into(), status: 400 }
+}
+
+fn update(content_type: &'static str, body: Vec<u8>) -> Sent {
+    Sent { method: Method::PATCH, path: "/api/user/update/", content_type, body: body.into(), status: 200 }
+}
+
+fn base64(picture: &[u8]) -> Sent {
+    update("application/json", format!(r#"{{"profile_pic":"{}"}}"#, STANDARD.encode(picture)).into_bytes())
+}
+
+fn multipart_picture(picture: &[u8]) -> Sent {
+    let head = b"--b\r\nContent-Disposition: form-data; name=\"profile_pic\"; filename=\"a.jpg\"\r\n\r\n";
+    update("multipart/form-data; boundary=b", [head, picture, b"\r\n--b--\r\n"].concat())
+}
+
+fn against_base64(bench: &Bench, hostile: Sent) -> Result<Pair<'_>, Error> {
+    Ok(pair(bench, hostile, base64(&bench.pictures()?.heavy()?)))
+}
+
+fn pair(bench: &Bench, hostile: Sent, valid: Sent) -> Pair<'_> {
+    Pair { ours: side(bench, hostile), limit: side(bench, valid) }
+}
+
+fn side(bench: &Bench, sent: Sent) -> Side<'_> {
+    Box::new(move |time| bench.runtime.block_on(cpu_per_request(bench, &sent, time)))
+}
+
+/// Sends it over one connection, one after the other, past nginx.
+async fn cpu_per_request(bench: &Bench, sent: &Sent, time: Duration) -> Result<Sample, Error> {
+    let small = bench.small()?;
+    let stack = small.stack()?;
+    let pid = stack.pids(Part::AuthApi)?.first().copied().ok_or(deploy::Error::NotRunning(Part::AuthApi))?;
+    let access = small.access_tokens()?.first().map(String::as_str).unwrap_or_default();
+    let mut client = Client::connect(&stack.env().auth_api).await?;
+    let (before, since, mut count, mut refused) = (cpu_time(pid)?, Instant::now(), 0, 0);
+    while since.elapsed() < time {
+        let request = request(sent.method.clone(), sent.path)
+            .header(CONTENT_TYPE, sent.content_type)
+            .header(AUTHORIZATION, format!("JWT {access}"))
+            .body(sent.body.clone().into());
+        let response = client.send(request).await?;
+        refused += u64::from(response.status().as_u16() != sent.status);
+        count += 1;
+    }
+    Ok(Sample { value: milliseconds(cpu_time(pid)?.saturating_sub(before) / count), refused })
+}
