@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::Error;
 
@@ -19,9 +19,12 @@ pub struct Client(SendRequest<Full<Bytes>>);
 impl Client {
     /// Connects to `base`, as in `http://127.0.0.1:8010`.
     pub async fn connect(base: &str) -> Result<Self, Error> {
-        let address: SocketAddr = address(base)?;
-        let stream = TcpStream::connect(address).await.map_err(Error::client)?;
-        stream.set_nodelay(true).map_err(Error::client)?;
+        Self::connect_from(Ipv4Addr::LOCALHOST, base).await
+    }
+
+    /// The same, from an address of this machine's loopback network.
+    pub async fn connect_from(source: Ipv4Addr, base: &str) -> Result<Self, Error> {
+        let stream = connect(source, base).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Error::client)?;
         // It ends with the sender.
         tokio::spawn(connection);
@@ -72,6 +75,15 @@ impl Client {
         let (head, body) = answer.into_parts();
         Ok(Response::from_parts(head, body.collect().await.map_err(Error::client)?.to_bytes()))
     }
+}
+
+/// A connection from `source`, an address of this machine's loopback network, to `base`.
+pub async fn connect(source: Ipv4Addr, base: &str) -> Result<TcpStream, Error> {
+    let socket = TcpSocket::new_v4().map_err(Error::client)?;
+    socket.bind((source, 0).into()).map_err(Error::client)?;
+    let stream = socket.connect(address(base)?).await.map_err(Error::client)?;
+    stream.set_nodelay(true).map_err(Error::client)?;
+    Ok(stream)
 }
 
 /// The address in `http://ADDRESS`.

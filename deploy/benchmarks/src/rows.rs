@@ -10,6 +10,7 @@ pub mod processes;
 pub mod refresh;
 pub mod renditions;
 pub mod tail;
+pub mod under_attack;
 pub mod uploads;
 
 use crate::row::Row;
@@ -38,6 +39,7 @@ pub const ALL: &[Row] = &[
     hostile::VALUES,
     hostile::FORM,
     hostile::PART_HEADER,
+    under_attack::UNDER_ATTACK,
     growth::ME,
     growth::LOGIN,
     growth::REFRESH,

@@ -1,9 +1,11 @@
 //! As little as a client can do: where it is measured along with the service, its work must not be the measurement.
 
+use std::net::Ipv4Addr;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::address;
+use crate::client::connect;
 use crate::error::Error;
 
 /// One connection, with one request under way at a time.
@@ -16,9 +18,12 @@ pub struct Wire {
 impl Wire {
     /// Connects to `base`, as in `http://127.0.0.1:8010`.
     pub async fn connect(base: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address(base)?).await.map_err(Error::client)?;
-        stream.set_nodelay(true).map_err(Error::client)?;
-        Ok(Self { stream, received: Vec::with_capacity(4096) })
+        Self::connect_from(Ipv4Addr::LOCALHOST, base).await
+    }
+
+    /// The same, from an address of this machine's loopback network.
+    pub async fn connect_from(source: Ipv4Addr, base: &str) -> Result<Self, Error> {
+        Ok(Self { stream: connect(source, base).await?, received: Vec::with_capacity(4096) })
     }
 
     /// Sends a whole request. The body of a 200; `None` for any other answer.

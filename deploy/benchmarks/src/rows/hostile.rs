@@ -30,55 +30,69 @@ pub const TEXT: Row = row(
     "hostile-text",
     "CPU of auth-api: register with an e-mail of 13 MB of CJK labels and a password of 1,024 characters : base64 picture",
     2.0,
-    |bench| {
-        let email = format!("x@{}com", "例え.".repeat(13_000_000 / 7));
-        let body = format!(r#"{{"email":"{email}","full_name":"A","password":"{}"}}"#, "p".repeat(1024));
-        against_base64(bench, refused("application/json", body))
-    },
+    |bench| against_base64(bench, text()),
 );
+
+fn text() -> Sent {
+    let email = format!("x@{}com", "例え.".repeat(13_000_000 / 7));
+    let password = "p".repeat(1024);
+    refused("application/json", format!(r#"{{"email":"{email}","full_name":"A","password":"{password}"}}"#))
+}
+
+/// Bodies that no account is needed for, one of each kind.
+pub(super) fn anonymous() -> Vec<Sent> {
+    vec![text(), escapes(), values(), form(), part_header()]
+}
 
 /// Escapes, each of which is decoded by itself.
 pub const ESCAPES: Row = row(
     "hostile-escapes",
     "CPU of auth-api: register with an e-mail of 13 MB of JSON escapes : base64 picture",
     2.0,
-    |bench| {
-        let body = format!(r#"{{"email":"{}"}}"#, r"\u4f8b".repeat(13_000_000 / 6));
-        against_base64(bench, refused("application/json", body))
-    },
+    |bench| against_base64(bench, escapes()),
 );
+
+fn escapes() -> Sent {
+    refused("application/json", format!(r#"{{"email":"{}"}}"#, r"\u4f8b".repeat(13_000_000 / 6)))
+}
 
 /// As many values as fit.
 pub const VALUES: Row = row(
     "hostile-values",
     "CPU of auth-api: register with a JSON list of 6.5 million numbers : base64 picture",
     2.0,
-    |bench| against_base64(bench, refused("application/json", format!("[{}0]", "0,".repeat(6_500_000)))),
+    |bench| against_base64(bench, values()),
 );
+
+fn values() -> Sent {
+    refused("application/json", format!("[{}0]", "0,".repeat(6_500_000)))
+}
 
 /// Escapes of a form.
 pub const FORM: Row = row(
     "hostile-form",
     "CPU of auth-api: register with 13 MB of escapes in a URL-encoded form : base64 picture",
     2.0,
-    |bench| {
-        let body = format!("email={}+", "%41".repeat(13_000_000 / 3));
-        against_base64(bench, refused("application/x-www-form-urlencoded", body))
-    },
+    |bench| against_base64(bench, form()),
 );
+
+fn form() -> Sent {
+    refused("application/x-www-form-urlencoded", format!("email={}+", "%41".repeat(13_000_000 / 3)))
+}
 
 /// Escapes in the header of a part.
 pub const PART_HEADER: Row = row(
     "hostile-part-header",
     "CPU of auth-api: register with a multipart name of 13 MB of escapes : the picture as multipart",
     2.0,
-    |bench| {
-        let name = "\\\"".repeat(6_500_000);
-        let body = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--b--\r\n");
-        let hostile = refused("multipart/form-data; boundary=b", body);
-        Ok(pair(bench, hostile, multipart_picture(&bench.pictures()?.heavy()?)))
-    },
+    |bench| Ok(pair(bench, part_header(), multipart_picture(&bench.pictures()?.heavy()?))),
 );
+
+fn part_header() -> Sent {
+    let name = "\\\"".repeat(6_500_000);
+    let body = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--b--\r\n");
+    refused("multipart/form-data; boundary=b", body)
+}
 
 type MakePair = fn(&Bench) -> Result<Pair<'_>, Error>;
 
@@ -88,12 +102,23 @@ const fn row(name: &'static str, what: &'static str, at_most: f64, pair: MakePai
 
 /// A request that is sent again and again.
 #[derive(Clone, Debug)]
-struct Sent {
+pub(super) struct Sent {
     method: Method,
     path: &'static str,
     content_type: &'static str,
     body: Bytes,
     status: u16,
+}
+
+impl Sent {
+    /// Sends it, and returns the status of the response.
+    pub(super) async fn send(&self, client: &mut Client, access: &str) -> Result<u16, Error> {
+        let request = request(self.method.clone(), self.path)
+            .header(CONTENT_TYPE, self.content_type)
+            .header(AUTHORIZATION, format!("JWT {access}"))
+            .body(self.body.clone().into());
+        Ok(client.send(request).await?.status().as_u16())
+    }
 }
 
 fn refused(content_type: &'static str, body: String) -> Sent {
@@ -134,12 +159,7 @@ async fn cpu_per_request(bench: &Bench, sent: &Sent, time: Duration) -> Result<S
     let mut client = Client::connect(&stack.env().auth_api).await?;
     let (before, since, mut count, mut refused) = (cpu_time(pid)?, Instant::now(), 0, 0);
     while since.elapsed() < time {
-        let request = request(sent.method.clone(), sent.path)
-            .header(CONTENT_TYPE, sent.content_type)
-            .header(AUTHORIZATION, format!("JWT {access}"))
-            .body(sent.body.clone().into());
-        let response = client.send(request).await?;
-        refused += u64::from(response.status().as_u16() != sent.status);
+        refused += u64::from(sent.send(&mut client, access).await? != sent.status);
         count += 1;
     }
     Ok(Sample { value: milliseconds(cpu_time(pid)?.saturating_sub(before) / count), refused })

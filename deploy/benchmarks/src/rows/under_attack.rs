@@ -1,0 +1,133 @@
+//! How long ordinary clients wait while another client does its worst.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::hostile::{self, Sent};
+use crate::bench::Bench;
+use crate::client::{Client, connect};
+use crate::error::Error;
+use crate::measure::milliseconds;
+use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
+use crate::wire::Wire;
+use crate::wrk;
+
+/// Through nginx, both.
+pub const UNDER_ATTACK: Row = Row {
+    name: "under-attack",
+    what: "slowest GET me of 200 clients while one address sends hostile requests and partial ones : their p99 without",
+    measure: Measure::Ratio { unit: Unit::Milliseconds, reach: Reach::AtMost(5.0), pair },
+};
+
+/// Ordinary clients, each with an address and a connection of its own.
+const CLIENTS: u8 = 200;
+
+/// Pause of a client between two requests.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The address of all that is hostile.
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Connections that send hostile requests, each without a pause.
+const HOSTILE_CONNECTIONS: usize = 16;
+
+/// Connections that send a part of a request and wait.
+const PARTIAL_REQUESTS: usize = 2000;
+
+fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
+    let large = bench.large()?;
+    let base = large.stack()?.env().base.clone();
+    let tokens = large.access_tokens()?;
+    let requests: Arc<Vec<String>> =
+        Arc::new(tokens.iter().take(CLIENTS.into()).map(|access| wrk::get("/api/user/me/", access)).collect());
+    let kinds = Arc::new(hostile::anonymous());
+    let (alone, alone_base) = (Arc::clone(&requests), base.clone());
+    Ok(Pair {
+        ours: Box::new(move |time| {
+            bench.runtime.block_on(async {
+                let _attack = attack(&base, &kinds).await;
+                let (times, refused) = ordinary(&base, &requests, time).await?;
+                Ok(Sample { value: times.last().copied().unwrap_or(f64::NAN), refused })
+            })
+        }),
+        limit: Box::new(move |time| {
+            bench.runtime.block_on(async {
+                let (times, refused) = ordinary(&alone_base, &alone, time).await?;
+                Ok(Sample { value: times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN), refused })
+            })
+        }),
+    })
+}
+
+/// Response times of all clients in milliseconds, least first, and how many requests were refused.
+async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration) -> Result<(Vec<f64>, u64), Error> {
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let (base, requests) = (base.to_owned(), Arc::clone(requests));
+        clients.spawn(async move {
+            let (mut times, mut refused) = (Vec::new(), 0);
+            let source = Ipv4Addr::new(127, 1, 0, number + 1);
+            sleep(PAUSE * u32::from(number) / u32::from(CLIENTS)).await;
+            let mut wire = Wire::connect_from(source, &base).await?;
+            let since = Instant::now();
+            while since.elapsed() < time {
+                let request = requests.get(usize::from(number)).map_or("", String::as_str);
+                let sent = Instant::now();
+                match wire.ask(request).await {
+                    Ok(Some(_)) => times.push(milliseconds(sent.elapsed())),
+                    Ok(None) => refused += 1,
+                    Err(_) => {
+                        refused += 1;
+                        wire = Wire::connect_from(source, &base).await?;
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+            Ok::<_, Error>((times, refused))
+        });
+    }
+    let (mut times, mut refused) = (Vec::new(), 0);
+    while let Some(ended) = clients.join_next().await {
+        let (of_one, refused_to_one) = ended.map_err(Error::client)??;
+        times.extend(of_one);
+        refused += refused_to_one;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok((times, refused))
+}
+
+/// Hostile requests and partial ones, until it is dropped. Their responses do not count.
+async fn attack(base: &str, kinds: &Arc<Vec<Sent>>) -> JoinSet<()> {
+    let mut attack = JoinSet::new();
+    for connection in 0..HOSTILE_CONNECTIONS {
+        let (base, kinds) = (base.to_owned(), Arc::clone(kinds));
+        attack.spawn(async move {
+            let mut turn = connection;
+            loop {
+                let Ok(mut client) = Client::connect_from(ATTACKER, &base).await else {
+                    sleep(PAUSE).await;
+                    continue;
+                };
+                while let Some(sent) = kinds.get(turn % kinds.len())
+                    && sent.send(&mut client, "").await.is_ok()
+                {
+                    turn += 1;
+                }
+            }
+        });
+    }
+    for _ in 0..PARTIAL_REQUESTS {
+        // What is refused here is what the limits are for.
+        let Ok(mut stream) = connect(ATTACKER, base).await else { continue };
+        attack.spawn(async move {
+            let _ = stream.write_all(b"GET /api/user/me/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAutho").await;
+            std::future::pending::<()>().await;
+        });
+    }
+    attack
+}
