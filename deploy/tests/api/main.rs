@@ -34,6 +34,7 @@ mod overload;
 mod pictures;
 mod redis_topologies;
 mod refresh;
+mod refreshing_clients;
 mod register;
 mod renditions;
 mod revocation;
