@@ -17,10 +17,10 @@ use crate::domain::{Email, Password, Refusal as ValidationErrors, TextField, pre
 use crate::error::{Error, FieldErrors};
 use crate::fields::Fields;
 use crate::passwords::{Account, authenticate};
-use crate::store::sessions::{NewSession, Rotation, SessionId, Shown};
+use crate::store::sessions::{NewSession, PresentedToken, RotationOutcome, SessionId};
 use crate::store::users::User;
 use crate::store::{self, StoreError};
-use crate::tokens::{Claims, TokenFault, TokenPair, TokenType, Verified, refresh_digest, successor_jti};
+use crate::tokens::{Claims, IssueTimes, TokenFault, TokenPair, TokenType, Verified, refresh_digests, successor_jti};
 use crate::{App, new_uuid};
 
 #[derive(Serialize)]
@@ -66,18 +66,17 @@ pub fn required_text<'a>(
 async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Error> {
     let sid = new_uuid(&app.random);
     let id = SessionId { user_id: user.id, sid };
-    let (jti, now) = (new_uuid(&app.random), app.clock.unix_seconds());
+    let jti = new_uuid(&app.random);
     let new = NewSession {
         id,
-        refresh_digest: &refresh_digest(jti),
+        digests: &refresh_digests(jti),
         stamp: user.password_stamp,
-        now,
         lifetime: app.tokens.session_lifetime(),
         ip: origin.ip,
         user_agent: &origin.user_agent,
     };
-    store::sessions::create(&app.redis, &new, app.config.sessions_max).await?;
-    Ok(app.tokens.pair(id, jti, now)?)
+    let created_at = store::sessions::create(&app.redis, &new, app.config.sessions_max).await?;
+    Ok(app.tokens.pair(id, jti, IssueTimes { refresh: created_at, access: created_at })?)
 }
 
 /// `POST refresh`: a refresh token, once, for its successor.
@@ -86,36 +85,35 @@ pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
     let claims = &token.claims;
     let (session, refused) = (claims.session(), || Error::RefreshToken(TokenFault::Invalid));
     let user = app.reads.user(session.user_id).await?.value().clone().ok_or_else(refused)?;
-    let rotation = match rotate(&app, claims, &user).await? {
-        // What we remember of the account may be of before a change of password.
-        Rotation::OtherPassword => match app.reads.anew(session).await? {
+    let outcome = match rotate(&app, claims, &user).await? {
+        // The cached account may be of before a change of password.
+        RotationOutcome::PasswordChanged => match app.reads.anew(session).await? {
             (Some(_), Some(user)) => rotate(&app, claims, &user).await?,
             _ => return Err(refused()),
         },
-        rotation => rotation,
+        outcome => outcome,
     };
-    match rotation {
-        Rotation::Issued(at) => Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), at)?)),
-        Rotation::Over | Rotation::OtherPassword => Err(refused()),
-        Rotation::Reused => {
-            tracing::warn!(sid = %session.sid, "a refresh token was used again: its session has ended");
+    match outcome {
+        RotationOutcome::Rotated { issued_at, now } => {
+            let times = IssueTimes { refresh: issued_at, access: now };
+            Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), times)?))
+        }
+        RotationOutcome::SessionNotFound | RotationOutcome::PasswordChanged => Err(refused()),
+        RotationOutcome::ReuseDetected => {
+            tracing::warn!(sid = %session.sid, "refresh token reused; its session is revoked");
             Err(refused())
         }
     }
 }
 
-async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<Rotation, Error> {
+async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<RotationOutcome, Error> {
     if user.is_disabled {
-        return Ok(Rotation::Over);
+        return Ok(RotationOutcome::SessionNotFound);
     }
-    let shown = Shown {
-        session: claims.session(),
-        digest: &refresh_digest(claims.jti),
-        successor_digest: &refresh_digest(successor_jti(claims.jti)),
-        stamp: user.password_stamp,
-    };
+    let digests = &refresh_digests(claims.jti);
+    let presented = PresentedToken { session: claims.session(), digests, stamp: user.password_stamp };
     let (lifetime, grace) = (app.tokens.session_lifetime(), app.config.refresh_grace);
-    Ok(store::sessions::rotate(&app.redis, shown, app.clock.unix_seconds(), lifetime, grace).await?)
+    Ok(store::sessions::rotate(&app.redis, presented, lifetime, grace).await?)
 }
 
 /// Longest refresh token, in characters; ours have some 450.

@@ -96,6 +96,16 @@ impl TokenConfig {
     }
 }
 
+/// When the tokens of a pair are issued, in Unix seconds by Redis's clock: replicas' clocks may differ. They differ where a
+/// refresh token is presented again within the grace: its successor is the same, and the access token has its full life.
+#[derive(Clone, Copy, Debug)]
+pub struct IssueTimes {
+    /// Of the refresh token.
+    pub refresh: u64,
+    /// Of the access token.
+    pub access: u64,
+}
+
 /// The tokens of a session, until the next refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenPair {
@@ -173,10 +183,9 @@ impl<B: Default> Tokens<B> {
         self.config.refresh_lifetime
     }
 
-    /// Makes the pair whose refresh token has this `jti`, as of `iat` in Unix seconds: with one key, the same bytes for the
-    /// same arguments.
-    pub fn pair(&self, session: SessionId, refresh_jti: Uuid, iat: u64) -> Result<TokenPair, KeyError> {
-        let claims = |token_type, jti, lifetime: Duration| Claims {
+    /// Makes the pair whose refresh token has this `jti`: with one key, the same bytes for the same arguments.
+    pub fn pair(&self, session: SessionId, refresh_jti: Uuid, issued: IssueTimes) -> Result<TokenPair, KeyError> {
+        let claims = |token_type, jti, iat: u64, lifetime: Duration| Claims {
             token_type,
             user_id: session.user_id,
             sid: session.sid,
@@ -187,8 +196,13 @@ impl<B: Default> Tokens<B> {
         };
         let access_jti = derived_id("access", refresh_jti);
         Ok(TokenPair {
-            refresh: self.sign(claims(TokenType::Refresh, refresh_jti, self.config.refresh_lifetime))?,
-            access: self.sign(claims(TokenType::Access, access_jti, self.config.access_lifetime))?,
+            refresh: self.sign(claims(
+                TokenType::Refresh,
+                refresh_jti,
+                issued.refresh,
+                self.config.refresh_lifetime,
+            ))?,
+            access: self.sign(claims(TokenType::Access, access_jti, issued.access, self.config.access_lifetime))?,
         })
     }
 
@@ -262,9 +276,10 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// What a session keeps of a refresh token.
-pub fn refresh_digest(jti: Uuid) -> String {
-    hex::encode(Sha256::digest(jti.as_bytes()))
+/// What a session keeps of a refresh token and of those that follow it in its chain: digests of their `jti`.
+pub fn refresh_digests<const COUNT: usize>(jti: Uuid) -> [String; COUNT] {
+    let mut chain = std::iter::successors(Some(jti), |jti| Some(successor_jti(*jti)));
+    std::array::from_fn(|_| chain.next().map(|jti| hex::encode(Sha256::digest(jti.as_bytes()))).unwrap_or_default())
 }
 
 /// The `jti` of a refresh token's one successor. It is derived, so that whoever shows the token again within the grace

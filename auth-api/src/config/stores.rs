@@ -63,7 +63,7 @@ pub(super) fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisC
         "with TLS, whose certificates are believed: certificate authorities in PEM; none: those that the system trusts",
     );
     let tls = if address.tls { Some(redis_tls(authorities.as_deref())?) } else { None };
-    Ok(RedisConfig { address, password, sentinel_password, tls, timeout })
+    Ok(RedisConfig { address, password, sentinel_password, tls, timeout, script_deadline: timeout })
 }
 
 /// How long a copy of an account in Redis is good, at most.

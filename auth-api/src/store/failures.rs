@@ -15,6 +15,7 @@ use redis::Script;
 use uuid::Uuid;
 
 use super::redis_link::Redis;
+use super::redis_link::deadline::script_with_deadline;
 use super::{StoreError, millis};
 
 /// Whose tries are counted, and how many may fail.
@@ -55,7 +56,7 @@ pub enum Outcome {
     GivenBack,
 }
 
-static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve_try.lua")));
+static RESERVE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("reserve_try.lua")));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle_try.lua")));
 
 /// Lets the try `id` begin, if there is room; it is given back by itself after `held`.

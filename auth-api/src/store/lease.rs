@@ -38,6 +38,11 @@ impl Moment {
         self.0.to_string()
     }
 
+    /// Microseconds since the process started.
+    pub fn as_micros(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// What came back with the answer.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)

@@ -10,6 +10,7 @@ use redis::Script;
 use uuid::Uuid;
 
 use super::redis_link::Redis;
+use super::redis_link::deadline::script_with_deadline;
 use super::{StoreError, millis};
 
 /// At most `requests_max` requests within any `window`.
@@ -23,7 +24,7 @@ pub struct RateLimit {
     pub window: Duration,
 }
 
-static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("count_request.lua")));
+static COUNT: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("count_request.lua")));
 
 /// Counts the request `id` of `subject`. Returns the time to wait where the limit is reached; the request is not counted then.
 pub async fn count(redis: &Redis, limit: RateLimit, subject: &str, id: Uuid) -> Result<Option<Duration>, StoreError> {

@@ -5,6 +5,7 @@
 //! | [`address`] | `REDIS_URL`: one server, a master watched by Sentinels, or a Cluster |
 //! | [`tls`] | whose certificates are believed |
 //! | `connection` | one connection: greeting, login, and whether it still serves |
+//! | [`deadline`] | scripts that change nothing once their caller has stopped waiting |
 //! | `link` | keeps a connection to one server: one attempt to connect at a time, with growing pauses |
 //! | `sentinel` | which server is the master |
 //! | `cluster`, `topology`, `slots` | which server has which keys |
@@ -17,6 +18,7 @@
 pub mod address;
 mod cluster;
 mod connection;
+pub mod deadline;
 mod link;
 mod push;
 mod sentinel;
@@ -54,6 +56,9 @@ pub struct RedisConfig {
     pub tls: Option<Tls>,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// How long after it was sent a script with a deadline may be executed: as long as `timeout`, since its caller does not
+    /// wait for longer.
+    pub script_deadline: Duration,
 }
 
 /// What was read of a key.
@@ -92,7 +97,7 @@ impl Redis {
             Arrangement::Single(server) => Servers::One(Link::start(Target::Server(server), dialer, changed)),
             Arrangement::Sentinel { sentinels, master } => {
                 let sentinels = Sentinels::new(sentinels, master, config.sentinel_dialer());
-                Servers::One(Link::start(Target::Master(sentinels), dialer, changed))
+                Servers::One(Link::start(Target::Master(Box::new(sentinels)), dialer, changed))
             }
             Arrangement::Cluster { nodes } => Servers::Cluster(Cluster::start(nodes, dialer, changed)),
         };
@@ -106,7 +111,7 @@ impl Redis {
         let read = Moment::now();
         let (answers, lease) = match &*self.0 {
             Servers::One(link) => {
-                let Lent { mut requests, lease } = link.lent().await?;
+                let Lent { mut requests, lease, .. } = link.lent().await?;
                 (requests.send_packed_commands(&reads, 0, 2).await?, Some(lease))
             }
             Servers::Cluster(cluster) => cluster.read(slot_of(key.as_bytes()), &reads).await?,
@@ -122,12 +127,16 @@ impl Redis {
 impl RedisConfig {
     fn dialer(&self) -> Dialer {
         let login = login(self.address.user.as_deref(), self.password.as_deref()).set_db(self.address.database);
-        Dialer { tls: self.tls.clone(), login, timeout: self.timeout }
+        self.dialer_with(login)
     }
 
     fn sentinel_dialer(&self) -> Dialer {
         let login = login(None, self.sentinel_password.as_deref());
-        Dialer { tls: self.tls.clone(), login, timeout: self.timeout }
+        self.dialer_with(login)
+    }
+
+    fn dialer_with(&self, login: RedisConnectionInfo) -> Dialer {
+        Dialer { tls: self.tls.clone(), login, timeout: self.timeout, script_deadline: self.script_deadline }
     }
 }
 
@@ -147,7 +156,7 @@ impl ConnectionLike for Redis {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             match &*self.0 {
-                Servers::One(link) => link.connection().await?.send_packed_command(cmd).await,
+                Servers::One(link) => link.lent().await?.send(cmd).await,
                 Servers::Cluster(cluster) => cluster.run(cmd).await,
             }
         })

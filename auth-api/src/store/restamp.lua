@@ -1,6 +1,7 @@
--- Lets a session outlive a change of its account's password.
+-- Lets a session outlive a change of its account's password. Before the change it follows deadline.lua: executed late, it
+-- would replace the stamp of a later change.
 --
--- Invariant: a session that is gone is never made anew (HSET alone would).
+-- Invariant: a session that is gone is never created again (HSET alone would).
 --
 -- KEYS[1]  the session
 -- ARGV[1]  'stamp_next' before the change is committed, 'stamp' after it

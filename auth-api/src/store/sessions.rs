@@ -6,14 +6,19 @@
 //! | field | what |
 //! | --- | --- |
 //! | `refresh` | SHA-256 of the current refresh token's `jti`, in hexadecimal |
-//! | `previous`, `rotated_at` | the one before it, and when it was changed for the current one, in Unix seconds |
+//! | `previous`, `rotated_at` | the one before it, and when it was rotated |
+//! | `successor` | the ends, 32 digits each, of `refresh` and of its successor's digest |
 //! | `stamp` | the account's password stamp; the session is alive while they are the same |
 //! | `stamp_next` | the stamp that the account is about to get from this very session |
-//! | `created_at`, `last_used_at` | Unix seconds |
+//! | `created_at`, `last_used_at` | times, as `rotated_at`: Unix seconds by Redis's clock |
 //! | `ip`, `user_agent` | of who signed in |
 //!
 //! `sessions:{<user_id>}` is the index: a sorted set of `sid` by `last_used_at`. It may name sessions that are over, and
 //! where it was deleted it names those that were refreshed since: it only lists, and bounds their number.
+//!
+//! Redis may lose its last second of writes. `successor` then tells a client whose rotation was lost from a reused token.
+//! Sessions of earlier releases have none, and a replica of an earlier release leaves an outdated one: it counts while it
+//! begins with the end of `refresh`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -24,6 +29,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::lease::Validity;
+use super::redis_link::deadline::script_with_deadline;
 use super::redis_link::{Redis, Tracked};
 
 /// A session's name: whose it is, and which.
@@ -61,12 +67,10 @@ fn index_key(user_id: Uuid) -> String {
 pub struct NewSession<'a> {
     /// Its name.
     pub id: SessionId,
-    /// Digest of the first refresh token's `jti`.
-    pub refresh_digest: &'a str,
+    /// Digests of the first refresh token and of its successor.
+    pub digests: &'a [String; 2],
     /// The account's password stamp.
     pub stamp: Uuid,
-    /// Unix seconds.
-    pub now: u64,
     /// How long it lives unless it is refreshed.
     pub lifetime: Duration,
     /// Who signed in.
@@ -95,21 +99,23 @@ impl Stamps {
     }
 }
 
-static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("create_session.lua")));
-static ROTATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("rotate.lua")));
-static RESTAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restamp.lua")));
+static CREATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("create_session.lua")));
+static ROTATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("rotate.lua")));
+static ANNOUNCE_STAMP: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("restamp.lua")));
+static CONFIRM_STAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restamp.lua")));
 
 /// How often a session is tried to be made while others of the same user are.
 const CREATE_TRIES: usize = 10;
 
-/// Makes a session. Of more than `sessions_max` of one user the least recently used one ends.
-pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) -> Result<(), StoreError> {
-    let (now, stamp, ip) = (new.now.to_string(), new.stamp.hyphenated().to_string(), new.ip.to_string());
+/// Creates a session, and returns when, in Unix seconds by Redis's clock. Of more than `sessions_max` of one user the least
+/// recently used one ends.
+pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) -> Result<u64, StoreError> {
+    let [refresh, successor] = new.digests;
+    let (stamp, ip) = (new.stamp.hyphenated().to_string(), new.ip.to_string());
     let fields = [
-        ("refresh", new.refresh_digest),
+        ("refresh", refresh.as_str()),
+        ("successor", &successor_field(refresh, successor)),
         ("stamp", &stamp),
-        ("created_at", &now),
-        ("last_used_at", &now),
         ("ip", &ip),
         ("user_agent", new.user_agent),
     ];
@@ -120,15 +126,16 @@ pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) ->
         for other in &others {
             call.key(key(new.id.user_id, other));
         }
-        call.arg(new.id.sid.hyphenated().to_string()).arg(&now).arg(seconds(new.lifetime)).arg(sessions_max);
+        call.arg(new.id.sid.hyphenated().to_string()).arg(seconds(new.lifetime)).arg(sessions_max);
         for other in &others {
             call.arg(other);
         }
         for (name, value) in fields {
             call.arg(name).arg(value);
         }
-        if call.invoke_async(&mut redis.clone()).await? {
-            return Ok(());
+        match call.invoke_async(&mut redis.clone()).await? {
+            0 => (),
+            created_at => return Ok(created_at),
         }
         others = names(redis, new.id.user_id).await?;
     }
@@ -252,61 +259,71 @@ pub(super) fn is_of_another_shape(error: &redis::RedisError) -> bool {
     error.to_string().contains("WRONGTYPE") || error.kind() == redis::ErrorKind::UnexpectedReturnType
 }
 
-/// A refresh token that was shown, and what it is to be changed for.
+/// A presented refresh token.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct PresentedToken<'a> {
     /// The token's session.
     pub session: SessionId,
-    /// Digest of its `jti`.
-    pub digest: &'a str,
-    /// Digest of its successor's.
-    pub successor_digest: &'a str,
+    /// Digests of the token, of its successor, and of the one after that.
+    pub digests: &'a [String; 3],
     /// The account's password stamp.
     pub stamp: Uuid,
 }
 
-/// How an attempt to rotate a refresh token ended.
+/// Outcome of a rotation: refresh token rotation with reuse detection (RFC 9700, section 4.14.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Rotation {
-    /// The successor was issued at this time, in Unix seconds: now, or within the grace.
-    Issued(u64),
-    /// The session is over.
-    Over,
-    /// The session is of another password than `stamp`'s.
-    OtherPassword,
-    /// The token was used before: somebody has kept it. The session has ended.
-    Reused,
+pub enum RotationOutcome {
+    /// A successor was issued. Times are Unix seconds by Redis's clock.
+    Rotated {
+        /// When: `now`, or earlier within the grace.
+        issued_at: u64,
+        /// When the script was executed.
+        now: u64,
+    },
+    /// The session has ended.
+    SessionNotFound,
+    /// The session is of another password than `stamp`.
+    PasswordChanged,
+    /// The token had been used before; the session was revoked.
+    ReuseDetected,
 }
 
-/// Changes a refresh token for its successor, in one script, at `now` in Unix seconds.
+/// Rotates a refresh token, in one script. A session lives for `lifetime` from then; for `grace` the token gets the same
+/// successor again.
 pub async fn rotate(
     redis: &Redis,
-    shown: Shown<'_>,
-    now: u64,
+    presented: PresentedToken<'_>,
     lifetime: Duration,
     grace: Duration,
-) -> Result<Rotation, StoreError> {
-    let mut call = ROTATE.key(shown.session.key());
-    call.key(index_key(shown.session.user_id))
-        .arg(shown.digest)
-        .arg(shown.successor_digest)
-        .arg(shown.stamp.hyphenated().to_string())
-        .arg(now)
+) -> Result<RotationOutcome, StoreError> {
+    let PresentedToken { session, digests: [token, successor, next], stamp } = presented;
+    let mut call = ROTATE.key(session.key());
+    call.key(index_key(session.user_id))
+        .arg(token)
+        .arg(successor)
+        .arg(successor_field(successor, next))
+        .arg(stamp.hyphenated().to_string())
         .arg(seconds(lifetime))
         .arg(seconds(grace))
-        .arg(shown.session.sid.hyphenated().to_string());
-    let rotated: i64 = match call.invoke_async(&mut redis.clone()).await {
+        .arg(session.sid.hyphenated().to_string());
+    let (rotated, now): (i64, u64) = match call.invoke_async(&mut redis.clone()).await {
         Ok(rotated) => rotated,
-        Err(error) if is_of_another_shape(&error) => return Ok(Rotation::Over),
+        Err(error) if is_of_another_shape(&error) => return Ok(RotationOutcome::SessionNotFound),
         Err(error) => return Err(error.into()),
     };
     Ok(match (rotated, u64::try_from(rotated)) {
-        (_, Ok(issued_at)) => Rotation::Issued(issued_at),
-        (-1, _) => Rotation::Over,
-        (-2, _) => Rotation::OtherPassword,
-        _ => Rotation::Reused,
+        (_, Ok(issued_at)) => RotationOutcome::Rotated { issued_at, now },
+        (-1, _) => RotationOutcome::SessionNotFound,
+        (-2, _) => RotationOutcome::PasswordChanged,
+        _ => RotationOutcome::ReuseDetected,
     })
+}
+
+/// Value of `successor`. Half a digest names a token well enough, and Redis keeps a hash compact up to 64 bytes a value.
+fn successor_field(refresh: &str, successor: &str) -> String {
+    let end = |digest: &str| digest.get(digest.len().saturating_sub(32)..).unwrap_or_default().to_owned();
+    end(refresh) + &end(successor)
 }
 
 /// When a session is told of its account's new password stamp.
@@ -320,11 +337,11 @@ pub enum Restamp {
 
 /// Lets the session outlive the change of password that it asks for. False if it is over.
 pub async fn restamp(redis: &Redis, id: SessionId, when: Restamp, stamp: Uuid) -> Result<bool, StoreError> {
-    let field = match when {
-        Restamp::Announce => "stamp_next",
-        Restamp::Confirm => "stamp",
+    let (script, field) = match when {
+        Restamp::Announce => (&ANNOUNCE_STAMP, "stamp_next"),
+        Restamp::Confirm => (&CONFIRM_STAMP, "stamp"),
     };
-    Ok(RESTAMP.key(id.key()).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
+    Ok(script.key(id.key()).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
 }
 
 /// Whether Redis answers.

@@ -40,7 +40,8 @@ async fn a_token_lives_until_its_time_is_over_and_the_cache_does_not_prolong_it(
 }
 
 fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
-    tokens.pair(session(), Uuid::from_u128(3), clock.unix_seconds()).unwrap()
+    let now = clock.unix_seconds();
+    tokens.pair(session(), Uuid::from_u128(3), IssueTimes { refresh: now, access: now }).unwrap()
 }
 
 #[tokio::test]
@@ -66,6 +67,35 @@ async fn a_changed_token_is_refused_wherever_it_is_changed() {
         // The last character of a part holds bits that no byte has: base64 without them is refused too.
         assert_eq!(tokens.read(&changed, TokenType::Access).await.unwrap_err(), TokenFault::Invalid, "at {at}");
     }
+}
+
+/// Redis's clock is that of the issuer here.
+#[tokio::test]
+async fn a_replica_whose_clock_is_a_minute_off_accepts_fresh_tokens() {
+    const NOW: u64 = 1_000_000_000_000;
+    let issuer = Clock::manual(NOW);
+    let pair = pair(&tokens(&issuer), &issuer);
+    for skewed in [NOW - 60_000, NOW + 60_000] {
+        let replica = tokens(&Clock::manual(skewed));
+        assert!(replica.read(&pair.refresh, TokenType::Refresh).await.is_ok());
+        assert!(replica.read(&pair.access, TokenType::Access).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_refresh_has_the_same_refresh_token_and_an_access_token_with_its_full_life() {
+    let clock = Clock::manual(1_000_000_000_000);
+    let tokens = tokens(&clock);
+    let first = pair(&tokens, &clock);
+    let issued = clock.unix_seconds();
+    let repeated =
+        tokens.pair(session(), Uuid::from_u128(3), IssueTimes { refresh: issued, access: issued + 9 }).unwrap();
+    assert_eq!(repeated.refresh, first.refresh);
+    clock.advance(Duration::from_secs(9));
+    let [first, repeated] = [&first.access, &repeated.access]
+        .map(async |token| tokens.read(token, TokenType::Access).await.unwrap().claims.clone());
+    let (first, repeated) = (first.await, repeated.await);
+    assert_eq!((repeated.jti, repeated.exp), (first.jti, first.exp + 9));
 }
 
 fn kid(token: &str) -> String {

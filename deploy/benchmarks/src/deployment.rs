@@ -8,7 +8,7 @@ use std::time::Duration;
 use auth_api::config::Config;
 use auth_api::store::redis_link::Redis;
 use auth_api::store::sessions::{self, NewSession};
-use auth_api::tokens::{TokenConfig, TokenPair, Tokens, refresh_digest};
+use auth_api::tokens::{IssueTimes, TokenConfig, TokenPair, Tokens, refresh_digests};
 use deploy::{Interrupt, Options, Part, Stack};
 use shared::clock::Clock;
 use shared::random::Random;
@@ -79,7 +79,8 @@ impl Deployment {
     /// The first tokens of a session.
     fn pair(&self, user: u32, which: Which) -> Result<TokenPair, Error> {
         let now = Clock::system().unix_seconds();
-        Ok(self.tokens.pair(population::session(user, which), population::first_jti(user, which), now)?)
+        let times = IssueTimes { refresh: now, access: now };
+        Ok(self.tokens.pair(population::session(user, which), population::first_jti(user, which), times)?)
     }
 
     /// Made anew in each run, in the shape that auth-api gives a session today; what the last run left is gone.
@@ -138,14 +139,14 @@ const PIPELINED: usize = 512;
 async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Result<(), Error> {
     let new = NewSession {
         id: population::session(user, which),
-        refresh_digest: &refresh_digest(population::first_jti(user, which)),
+        digests: &refresh_digests(population::first_jti(user, which)),
         stamp: population::stamp(user),
-        now: Clock::system().unix_seconds(),
         lifetime: config.tokens.refresh_lifetime,
         ip: [127, 0, 0, 1].into(),
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     };
-    Ok(sessions::create(redis, &new, config.sessions_max).await?)
+    sessions::create(redis, &new, config.sessions_max).await?;
+    Ok(())
 }
 
 /// The settings that the stack's auth-api has, with defaults for the rest.

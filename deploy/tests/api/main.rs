@@ -35,6 +35,7 @@ mod pictures;
 mod postgres_faults;
 mod redis_topologies;
 mod refresh;
+mod refreshing_clients;
 mod register;
 mod renditions;
 mod request_limits;

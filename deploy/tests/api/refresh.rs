@@ -53,8 +53,12 @@ async fn the_same_token_gives_the_same_successor_within_the_grace() {
     let person = Person::new().await;
     let first = person.refresh().await;
     let again = person.refresh().await;
-    assert_eq!(first.expect_status(200).json(), again.expect_status(200).json(), "a lost answer costs nothing");
-    let successor = first.json()["refresh"].as_str().unwrap().to_owned();
+    let [first, again] = [first, again].map(|answer| answer.expect_status(200).json());
+    assert_eq!(first["refresh"], again["refresh"], "a lost answer costs nothing");
+    // It is issued by then, with its full life.
+    let jti = |pair: &Value| claims(pair["access"].as_str().unwrap())["jti"].clone();
+    assert_eq!(jti(&first), jti(&again));
+    let successor = first["refresh"].as_str().unwrap().to_owned();
     refresh(&successor).await.expect_status(200);
 }
 
@@ -139,6 +143,19 @@ async fn a_refresh_prolongs_the_session_and_notes_its_use() {
     assert!(ttl > 100, "{ttl}");
     let last_used_at: u64 = redis(stack(), &["HGET", &key, "last_used_at"]).parse().unwrap();
     assert!(last_used_at > 1_700_000_000);
+}
+
+#[tokio::test]
+async fn a_repeated_refresh_neither_extends_the_session_nor_counts_as_a_use() {
+    let person = Person::new().await;
+    person.refresh().await.expect_status(200);
+    let key = person.session_key();
+    redis(stack(), &["EXPIRE", &key, "100"]);
+    let before = redis(stack(), &["HGETALL", &key]);
+    person.refresh().await.expect_status(200);
+    assert_eq!(redis(stack(), &["HGETALL", &key]), before);
+    let ttl: u64 = redis(stack(), &["TTL", &key]).parse().unwrap();
+    assert!(ttl <= 100, "{ttl}");
 }
 
 #[tokio::test]

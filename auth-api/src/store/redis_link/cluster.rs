@@ -59,14 +59,14 @@ impl Cluster {
         if place == Place::EveryNode {
             return self.run_everywhere(cmd).await;
         }
-        let answer = self.connection(place).await?.send_packed_command(cmd).await?;
+        let answer = self.lent(place).await?.send(cmd).await?;
         self.settle(answer, cmd).await
     }
 
     /// Runs `reads`, whose keys are all in `slot`. The lease is of the node that has answered; there is none where another
     /// than the one that was asked has the slot.
     pub(super) async fn read(&self, slot: u16, reads: &Pipeline) -> RedisResult<(Vec<Value>, Option<Lease>)> {
-        let Lent { mut requests, lease } = self.lent(Place::Slot(slot)).await?;
+        let Lent { mut requests, lease, .. } = self.lent(Place::Slot(slot)).await?;
         let count = reads.cmd_iter().count();
         match requests.send_packed_commands(reads, 0, count).await {
             Ok(answers) if !answers.iter().any(is_redirection) => Ok((answers, Some(lease))),
@@ -90,7 +90,7 @@ impl Cluster {
                 let Some(redirection) = refusals.iter().find_map(|(_, refusal)| Redirection::of(refusal)) else {
                     return Err(error);
                 };
-                let mut connection = self.follow(&redirection).await?;
+                let mut connection = self.follow(&redirection).await?.requests;
                 // A transaction would have to be on one side of a slot that is on its way: nobody knows that it is.
                 if redirection.is_for_once {
                     return Err(error);
@@ -104,12 +104,13 @@ impl Cluster {
     async fn settle(&self, answer: Value, cmd: &Cmd) -> RedisResult<Value> {
         let Value::ServerError(refusal) = &answer else { return Ok(answer) };
         let Some(redirection) = Redirection::of(refusal) else { return Ok(answer) };
-        let mut connection = self.follow(&redirection).await?;
+        let mut node = self.follow(&redirection).await?;
         if !redirection.is_for_once {
-            return connection.send_packed_command(cmd).await;
+            return node.send(cmd).await;
         }
-        let asking = redis::pipe().cmd("ASKING").add_command(cmd.clone()).to_owned();
-        connection.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(away)
+        let cmd = node.with_deadline(cmd).into_owned();
+        let asking = redis::pipe().cmd("ASKING").add_command(cmd).to_owned();
+        node.requests.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(away)
     }
 
     async fn connection(&self, place: Place) -> RedisResult<MultiplexedConnection> {
@@ -139,13 +140,13 @@ impl Cluster {
     }
 
     /// The node that a slot has moved to, or is moving to.
-    async fn follow(&self, redirection: &Redirection) -> RedisResult<MultiplexedConnection> {
+    async fn follow(&self, redirection: &Redirection) -> RedisResult<Lent> {
         let knows = |nodes: &Nodes| nodes.links.contains_key(&redirection.to);
         self.doubt.notify_one();
         let mut nodes = self.nodes.clone();
         let _ = timeout(PATIENCE, nodes.wait_for(knows)).await;
         let link = self.nodes.borrow().links.get(&redirection.to).cloned();
-        link.ok_or_else(|| failed("the slot has moved to a node that is not known yet"))?.connection().await
+        link.ok_or_else(|| failed("the slot has moved to a node that is not known yet"))?.lent().await
     }
 
     /// Succeeds where any node does: one that is away is asked again by whoever needs it.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::address::Server;
+use super::deadline::RedisClock;
 use super::tls::Tls;
 use crate::store::lease::{Lease, Moment, RENEW_EVERY};
 
@@ -30,6 +31,8 @@ pub(super) struct Dialer {
     pub(super) login: RedisConnectionInfo,
     /// How long connecting may take, and each answer after it.
     pub(super) timeout: Duration,
+    /// How long after it was sent a script with a deadline may be executed.
+    pub(super) script_deadline: Duration,
 }
 
 /// A connection. Dropped, it is closed, and all that waits on it fails at once.
@@ -38,6 +41,7 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
     check_within: Duration,
     lease: Lease,
+    clock: RedisClock,
 }
 
 impl Drop for Connection {
@@ -80,7 +84,8 @@ impl Dialer {
         let login = self.login.clone().set_protocol(ProtocolVersion::RESP3);
         let (requests, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         let check_within = self.timeout.min(CHECK_WITHIN);
-        Ok(Connection { requests, driver: tokio::spawn(driver), check_within, lease: Lease::new() })
+        let (driver, lease, clock) = (tokio::spawn(driver), Lease::new(), RedisClock::new());
+        Ok(Connection { requests, driver, check_within, lease, clock })
     }
 }
 
@@ -92,10 +97,9 @@ impl Connection {
 
     /// Makes it one that writes may go to, and that tells what has changed of what was read over it.
     pub(super) async fn track(&self) -> RedisResult<()> {
-        let asked = Moment::now();
-        is_master(self.requests()).await?;
+        let sent = heartbeat(self.requests(), &self.clock).await?;
         redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut self.requests()).await?;
-        self.lease.renew(asked);
+        self.lease.renew(sent);
         Ok(())
     }
 
@@ -104,39 +108,56 @@ impl Connection {
         self.lease.clone()
     }
 
+    /// The server's clock, known once it [`track`](Self::track)s.
+    pub(super) fn clock(&self) -> RedisClock {
+        self.clock.clone()
+    }
+
     /// Returns when it is lost, and why: closed, silent, or to a server that is the master no more.
     pub(super) async fn until_lost(&mut self) -> RedisError {
-        let (requests, lease) = (self.requests(), self.lease());
+        let (requests, lease, clock) = (self.requests(), self.lease(), self.clock());
         tokio::select! {
             _ = &mut self.driver => failed("it has closed the connection"),
-            error = until_a_check_fails(requests, self.check_within, lease) => error,
+            error = until_a_heartbeat_fails(requests, self.check_within, lease, clock) => error,
         }
     }
 }
 
-/// Asks whether it is still there (a partition says nothing by itself), and renews `lease` as long as it answers: what it
-/// tells of changes comes over the same connection, in the order in which they happened.
-async fn until_a_check_fails(requests: MultiplexedConnection, within: Duration, lease: Lease) -> RedisError {
+/// Sends heartbeats (a partition says nothing by itself), and renews `lease` with each reply: invalidations come over the
+/// same connection, in the order in which the changes happened.
+async fn until_a_heartbeat_fails(
+    requests: MultiplexedConnection,
+    within: Duration,
+    lease: Lease,
+    clock: RedisClock,
+) -> RedisError {
     loop {
         sleep(RENEW_EVERY).await;
-        let asked = Moment::now();
-        let check = timeout(within, is_master(requests.clone())).await;
-        if let Err(error) = check.unwrap_or_else(|_| Err(failed("it does not answer"))) {
-            return error;
+        let beat = timeout(within, heartbeat(requests.clone(), &clock)).await;
+        match beat.unwrap_or_else(|_| Err(failed("it does not answer"))) {
+            Ok(sent) => lease.renew(sent),
+            Err(error) => return error,
         }
-        lease.renew(asked);
     }
 }
 
-/// Whether the server answers, and as a master: one that Sentinel or a Cluster has made a replica refuses writes, and what
-/// is read there may be old.
-async fn is_master(mut requests: MultiplexedConnection) -> RedisResult<()> {
-    match redis::cmd("ROLE").query_async::<Vec<Value>>(&mut requests).await {
-        Ok(role) if role.first().is_some_and(is_replica) => Err(failed("it is a replica")),
-        Err(error) if error.kind() == ErrorKind::Io => Err(error),
-        // It answers: that we may not ask for its role is not its end.
-        Ok(_) | Err(_) => Ok(()),
+/// Asks the server for its role and its time, and returns when it was asked. Fails unless it replies as a master: one that
+/// Sentinel or a Cluster has made a replica refuses writes, and what is read there may be old.
+async fn heartbeat(mut requests: MultiplexedConnection, clock: &RedisClock) -> RedisResult<Moment> {
+    let sent = Moment::now();
+    let replies = requests.send_packed_commands(redis::pipe().cmd("ROLE").cmd("TIME"), 0, 2).await?;
+    let received = Moment::now();
+    let mut replies = replies.into_iter();
+    // That we may not ask for its role is not its end.
+    if let Some(Value::Array(role)) = replies.next()
+        && role.first().is_some_and(is_replica)
+    {
+        return Err(failed("it is a replica"));
     }
+    let time = replies.next().unwrap_or(Value::Nil).extract_error()?;
+    let (seconds, micros): (i64, i64) = redis::from_redis_value(time).map_err(RedisError::from)?;
+    clock.learn(seconds.saturating_mul(1_000_000).saturating_add(micros), sent, received);
+    Ok(sent)
 }
 
 fn is_replica(role: &Value) -> bool {

@@ -1,16 +1,18 @@
 //! A link to one server: a connection that all requests share, and that one task makes anew when it is lost.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult};
+use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Server;
 use super::connection::{Connection, Dialer, failed};
+use super::deadline::RedisClock;
 use super::push::{Changed, tell};
 use super::sentinel::Sentinels;
 use crate::store::lease::Lease;
@@ -42,6 +44,21 @@ pub(super) struct Lent {
     pub(super) requests: MultiplexedConnection,
     /// Holds while changes of what is read over it are told.
     pub(super) lease: Lease,
+    clock: RedisClock,
+    script_deadline: Duration,
+}
+
+impl Lent {
+    /// The reply to a command.
+    pub(super) async fn send(mut self, cmd: &Cmd) -> RedisResult<Value> {
+        let cmd = self.with_deadline(cmd);
+        self.requests.send_packed_command(&cmd).await
+    }
+
+    /// The command, a script's call with its deadline on this server's clock.
+    pub(super) fn with_deadline<'a>(&self, cmd: &'a Cmd) -> Cow<'a, Cmd> {
+        self.clock.with_deadline(cmd, self.script_deadline)
+    }
 }
 
 /// Which server it is.
@@ -49,7 +66,7 @@ pub(super) enum Target {
     /// Always this one.
     Server(Server),
     /// Whom the Sentinels say.
-    Master(Sentinels),
+    Master(Box<Sentinels>),
 }
 
 impl Link {
@@ -148,7 +165,12 @@ impl Keeper {
 
     /// Lends the connection out until it is lost.
     async fn serve(&mut self, server: &Server, mut connection: Connection) {
-        self.state.send_replace(State::Up(Lent { requests: connection.requests(), lease: connection.lease() }));
+        self.state.send_replace(State::Up(Lent {
+            requests: connection.requests(),
+            lease: connection.lease(),
+            clock: connection.clock(),
+            script_deadline: self.dialer.script_deadline,
+        }));
         let error = match &mut self.target {
             Target::Server(_) => connection.until_lost().await,
             Target::Master(sentinels) => tokio::select! {

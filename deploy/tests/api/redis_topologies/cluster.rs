@@ -136,14 +136,18 @@ async fn a_slot_moves_unseen(nodes: &[RedisNode], people: &[(u16, Person)]) {
     assert_eq!(target.ask(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id]), "OK");
     assert_eq!(source.ask(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id]), "OK");
     person.me().await.expect_status(200);
+    person.refresh().await.expect_status(200);
     let keys = source.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
     let port = target.port.to_string();
     let words = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "AUTH", RedisNode::PASSWORD, "KEYS"];
     assert_eq!(source.ask(&words.into_iter().chain(keys.lines()).collect::<Vec<_>>()), "OK");
     person.me().await.expect_status(200);
+    // A script is sent on to the other node, with a deadline on its clock.
+    person.refresh().await.expect_status(200);
     for node in [target, source] {
         assert_eq!(node.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id]), "OK");
         person.me().await.expect_status(200);
+        person.refresh().await.expect_status(200);
     }
     is_in_order(person).await;
 }
