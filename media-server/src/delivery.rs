@@ -13,7 +13,7 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, VARY,
 };
 use http::{Method, StatusCode};
 use shared::http::route::Head;
@@ -104,7 +104,6 @@ fn describe(mut response: Response, validators: &Validators) -> Response {
     headers.insert(ETAG, validators.etag());
     headers.insert(LAST_MODIFIED, validators.last_modified());
     headers.insert(CACHE_CONTROL, KEEP_AND_ASK);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     response

@@ -25,7 +25,17 @@ pub struct Problem {
 /// How long a client is asked to wait for a part of the deployment that is away or busy, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 
+/// Characters of a client's input that a message repeats, at most.
+const QUOTED_CHARS_MAX: usize = 100;
+
 impl Problem {
+    /// The part of a client's input that a message may repeat: its first 100 characters.
+    #[must_use]
+    pub fn quote(input: &str) -> &str {
+        let end = input.char_indices().nth(QUOTED_CHARS_MAX).map_or(input.len(), |(end, _)| end);
+        input.get(..end).unwrap_or_default()
+    }
+
     fn new(status: StatusCode, body: Value) -> Self {
         Self { status, body, headers: Vec::new(), cause: None }
     }
@@ -92,7 +102,8 @@ impl Problem {
 
     /// 405, with `Allow`.
     pub fn method_not_allowed(method: &Method, allow: &str) -> Self {
-        Self::detail(StatusCode::METHOD_NOT_ALLOWED, format!("Method \"{method}\" not allowed.")).header(ALLOW, allow)
+        let detail = format!("Method \"{}\" not allowed.", Self::quote(method.as_str()));
+        Self::detail(StatusCode::METHOD_NOT_ALLOWED, detail).header(ALLOW, allow)
     }
 
     /// 408: the body did not arrive in time.
@@ -113,13 +124,13 @@ impl Problem {
 
     /// 415.
     pub fn unsupported_media_type(media_type: &str) -> Self {
-        let detail = format!("Unsupported media type \"{media_type}\" in request.");
+        let detail = format!("Unsupported media type \"{}\" in request.", Self::quote(media_type));
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 415 for a `Content-Encoding`: bodies are taken as they are (RFC 9110, section 8.4).
     pub fn unsupported_encoding(encoding: &str) -> Self {
-        let detail = format!("Unsupported content encoding \"{encoding}\" in request.");
+        let detail = format!("Unsupported content encoding \"{}\" in request.", Self::quote(encoding));
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
@@ -138,6 +149,12 @@ impl Problem {
     pub fn throttled(wait_seconds: u64) -> Self {
         let detail = format!("Request was throttled. Expected available in {wait_seconds} seconds.");
         Self::detail(StatusCode::TOO_MANY_REQUESTS, detail).header(RETRY_AFTER, &wait_seconds.to_string())
+    }
+
+    /// 431: more headers than `max`.
+    pub fn too_many_headers(max: usize) -> Self {
+        let detail = format!("The request has too many headers. At most {max} are taken.");
+        Self::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
     }
 
     /// 500: a fault of ours. Nothing a client sends may lead here.
@@ -161,5 +178,19 @@ impl Reply for Problem {
             response.extensions_mut().insert(Cause(cause));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_repeats_at_most_a_hundred_characters_of_input() {
+        assert_eq!(Problem::quote("text/xml"), "text/xml");
+        let long = "ü".repeat(101);
+        assert_eq!(Problem::quote(&long), "ü".repeat(100));
+        let problem = Problem::unsupported_media_type(&long);
+        assert_eq!(problem.body["detail"], format!("Unsupported media type \"{}\" in request.", "ü".repeat(100)));
     }
 }
