@@ -1,4 +1,4 @@
-//! nginx: the project's own `nginx.conf`, beside the two files that say where the processes are.
+//! nginx: the project's own `nginx.conf`, with the files that it includes.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -89,12 +89,22 @@ pub(crate) fn command(plan: &Plan, site: Site<'_>) -> Result<Command, Error> {
     let text = fs::read_to_string(&routes).map_err(Error::file(&routes))?;
     write(plan, &prefix.join("nginx.conf"), &text)?;
     write(plan, &prefix.join("upstreams.conf"), &upstreams(site))?;
-    write(plan, &prefix.join("listen.conf"), &format!("listen {};\n", local(site.port)))?;
+    write_settings(plan, site)?;
     let mut command = plan.server(Part::Nginx, &plan.programs.nginx, site.directory)?;
     // With its slash: nginx joins by putting one behind the other.
     command.arg("-p").arg(prefix.join("")).args(["-c", "nginx.conf", "-e", "stderr"]);
     command.args(["-g", "daemon off; pid nginx.pid;"]);
     Ok(command)
+}
+
+/// Writes the files of settings that `nginx.conf` includes, as the image does at its start.
+fn write_settings(plan: &Plan, site: Site<'_>) -> Result<(), Error> {
+    let script = project().join("deploy/nginx-settings");
+    let text = fs::read_to_string(&script).map_err(Error::file(&script))?;
+    let mut command = plan.step(Part::Nginx, "sh", site.directory)?;
+    command.args(["-s", "--", "."]).envs(plan.environment.iter().cloned());
+    command.env("LISTEN", local(site.port).to_string()).env("NGINX", &plan.programs.nginx);
+    plan.run("the settings of nginx", Part::Nginx, command, &text)
 }
 
 /// Whether it answers on `port`, whatever is behind it.

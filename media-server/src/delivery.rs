@@ -13,7 +13,7 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, VARY,
 };
 use http::{Method, StatusCode};
 use shared::http::route::Head;
@@ -65,10 +65,19 @@ fn deliver(
     head: &Head,
 ) -> Result<Response, Error> {
     let validators = Validators::new(tag, picture.modified);
-    if validators.are_known_to(head.headers()) {
-        return Ok(describe(StatusCode::NOT_MODIFIED.into_response(), &validators, head.headers()));
-    }
     let size_bytes = picture.size_bytes;
+    // The one that is in memory as a whole: writing a larger one to nginx's disk gains little, and would let its cache grow
+    // by megabytes per request.
+    let is_small = picture.part_of_start(&(0..size_bytes)).is_some();
+    let describe = |mut response: Response| {
+        if is_small {
+            front::say_how_long(head.headers(), response.headers_mut());
+        }
+        describe(response, &validators)
+    };
+    if validators.are_known_to(head.headers()) || (!is_small && validators.are_known_to_client(head.headers())) {
+        return Ok(describe(StatusCode::NOT_MODIFIED.into_response()));
+    }
     let asked = if method == Method::GET { asked(head.headers(), &validators, size_bytes) } else { Asked::Whole };
     let (status, range) = match asked {
         Asked::Whole => (StatusCode::OK, 0..size_bytes),
@@ -86,17 +95,15 @@ fn deliver(
     }
     let content_type = mime_guess::from_ext(kind.extension()).first_or_octet_stream();
     headers.insert(CONTENT_TYPE, conditions::value(content_type.as_ref()));
-    Ok(describe(response, &validators, head.headers()))
+    Ok(describe(response))
 }
 
 /// Adds what a 200, a 206 and a 304 have in common.
-fn describe(mut response: Response, validators: &Validators, asked: &HeaderMap) -> Response {
+fn describe(mut response: Response, validators: &Validators) -> Response {
     let headers = response.headers_mut();
-    front::say_how_long(asked, headers);
     headers.insert(ETAG, validators.etag());
     headers.insert(LAST_MODIFIED, validators.last_modified());
     headers.insert(CACHE_CONTROL, KEEP_AND_ASK);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     response

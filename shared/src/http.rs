@@ -3,6 +3,8 @@
 pub mod access;
 pub mod body;
 pub mod healthcheck;
+mod in_flight;
+mod parse_errors;
 pub mod problem;
 pub mod route;
 pub mod serve;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Api, Person, send};
+use crate::support::{Answer, Api, Person, jpeg, send};
 
 const ENDPOINTS: [(&str, &str, &str, bool); 8] = [
     ("/api/user/login", "POST", "POST, OPTIONS", false),
@@ -48,6 +48,75 @@ async fn options_is_204_with_allow_and_asks_no_token() {
     for (path, _, allow, _) in ENDPOINTS {
         let answer = send(api.request("OPTIONS", path)).await;
         assert_eq!((answer.status, answer.header("allow"), answer.text().as_str()), (204, allow, ""), "{path}");
+    }
+}
+
+/// Checks that a response has both headers exactly once.
+#[track_caller]
+fn assert_hardened(answer: &Answer, cache_control: &str, what: &str) {
+    for (name, value) in [("cache-control", cache_control), ("x-content-type-options", "nosniff")] {
+        let values: Vec<_> = answer.headers.get_all(name).iter().collect();
+        assert_eq!(values, [value], "{what}: {name}");
+    }
+}
+
+#[tokio::test]
+async fn every_json_response_is_no_store_and_nosniff() {
+    let person = Person::new().await;
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"] {
+        for (path, ..) in ENDPOINTS {
+            if (method, path) == ("DELETE", "/api/user/sessions") {
+                continue;
+            }
+            for access in ["", &person.access] {
+                let request = person.api.request(method, path).header("authorization", format!("JWT {access}"));
+                assert_hardened(&send(request).await, "no-store", &format!("{method} {path}"));
+            }
+        }
+        for path in ["/", "/healthz", "/readyz/", "/images", "/api/user/media/none", "/api/user/x"] {
+            let answer = send(person.api.request(method, path)).await;
+            assert_hardened(&answer, "no-store", &format!("{method} {path}"));
+        }
+    }
+    let long = person.api.request("POST", "/api/user/login/").body(vec![b' '; 15_000_000]);
+    if let Ok(answer) = long.send().await {
+        assert_eq!(answer.status(), 413);
+        assert_hardened(&Answer::of(answer).await, "no-store", "413");
+    }
+    let keys = person.api.get("/.well-known/jwks.json").await;
+    assert_hardened(&keys, "public, max-age=300", "jwks");
+    let picture = Person::with_picture(&person.api, &jpeg()).await.picture().await.unwrap();
+    for (name, value, status) in
+        [("accept", "*/*", 200), ("range", "bytes=0-0", 206), ("if-none-match", "*", 304), ("x-a", "b", 200)]
+    {
+        for method in ["GET", "HEAD"] {
+            let answer = send(person.api.request(method, &picture).header(name, value)).await;
+            assert_eq!(answer.status, if (method, status) == ("HEAD", 206) { 200 } else { status });
+            assert_hardened(&answer, "public, no-cache", name);
+        }
+    }
+    let answer = send(person.api.request("GET", &picture).header("range", "bytes=999999-")).await;
+    answer.expect_status(416);
+    assert_hardened(&answer, "no-store", "416");
+    let answer = send(person.api.request("GET", &format!("{picture}?size=7"))).await;
+    answer.expect_status(400);
+    assert_hardened(&answer, "no-store", "an unknown size");
+}
+
+#[tokio::test]
+async fn a_message_repeats_at_most_a_hundred_characters_of_input() {
+    let direct = Api::at(&crate::support::stack().auth_api);
+    for api in [Api::new(), direct] {
+        let long = "X".repeat(1000);
+        let login = || api.request("POST", "/api/user/login/").body("x");
+        for request in [
+            api.request(&long, "/api/user/login/"),
+            login().header("content-type", format!("text/{long}")),
+            login().header("content-type", "application/json").header("content-encoding", &long),
+        ] {
+            let detail = send(request).await.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.chars().count() <= 150 && detail.contains(&"X".repeat(32)), "{detail}");
+        }
     }
 }
 

@@ -24,6 +24,33 @@ async fn nginx_says_its_own_errors_in_json() {
             ["400", "404", "405", "414", "431"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status} ")));
         assert!(is_error && answer.contains("application/json") && answer.contains(r#"{"detail""#), "{what}: {answer}");
         assert!(!answer.to_lowercase().contains("<html"), "{what}: {answer}");
+        for header in ["\r\nCache-Control: no-store\r\n", "\r\nX-Content-Type-Options: nosniff\r\n"] {
+            assert_eq!(answer.matches(header).count(), 1, "{what}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_at_most_a_hundred_headers_and_more_are_431_in_json() {
+    let stack = crate::support::stack();
+    for (base, path, status) in [
+        (&stack.base, "/api/user/me/", "401"),
+        (&stack.auth_api, "/api/user/me/", "401"),
+        (&stack.base, "/api/user/media/none", "404"),
+        (&stack.media_server, "/api/user/media/none", "404"),
+    ] {
+        for (count, status) in [(100, status), (101, "431"), (107, "431"), (108, "431"), (300, "431"), (2000, "431")] {
+            // HTTP/1.0, so that none of them says that the connection ends. Host is one.
+            let headers = (1..count).fold(String::new(), |all, number| all + &format!("X-{number}: y\r\n"));
+            let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{headers}\r\n");
+            let answer = Api::at(base).raw(request.as_bytes()).await;
+            assert!(answer.contains(&format!(" {status} ")), "{base}{path} {count}: {answer}");
+            assert!(answer.contains("application/json") && answer.contains('{'), "{base}{path} {count}: {answer}");
+            let lower = answer.to_lowercase();
+            for header in ["\r\ncache-control: no-store\r\n", "\r\nx-content-type-options: nosniff\r\n"] {
+                assert_eq!(lower.matches(header).count(), 1, "{base}{path} {count}: {answer}");
+            }
+        }
     }
 }
 
@@ -41,10 +68,11 @@ async fn a_service_answers_bad_requests_itself_when_asked_directly() {
                 )
                 .await;
             assert!(answer.starts_with("HTTP/1.1 4"), "{request}: {answer}");
+            assert!(answer.contains("application/json") && answer.contains(r#"{"detail":"#), "{request}: {answer}");
         }
         let headers = (0..5000).fold(String::new(), |all, number| all + &format!("X-{number}: y\r\n"));
         let answer = api.raw(format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains(r#"{"detail":"#), "{answer}");
         api.get("/healthz").await.expect_status(200);
     }
 }

@@ -4,6 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 
+/// The client's `If-None-Match`, where nginx asks for its cache and leaves that one out.
+const X_IF_NONE_MATCH: HeaderName = HeaderName::from_static("x-if-none-match");
+
+/// The client's `If-Modified-Since`, likewise.
+const X_IF_MODIFIED_SINCE: HeaderName = HeaderName::from_static("x-if-modified-since");
+
 /// What tells one representation from another.
 #[derive(Debug)]
 pub(super) struct Validators {
@@ -32,14 +38,24 @@ impl Validators {
 
     /// Whether the answer is 304. `If-None-Match`, if it is there, decides alone.
     pub(super) fn are_known_to(&self, headers: &HeaderMap) -> bool {
-        let mut lists = headers.get_all(IF_NONE_MATCH).iter().peekable();
+        self.match_either(headers, &IF_NONE_MATCH, &IF_MODIFIED_SINCE)
+    }
+
+    /// Whether the client behind nginx has this representation. For responses that nginx does not cache: a cached 304 would
+    /// be served to clients that have nothing.
+    pub(super) fn are_known_to_client(&self, headers: &HeaderMap) -> bool {
+        self.match_either(headers, &X_IF_NONE_MATCH, &X_IF_MODIFIED_SINCE)
+    }
+
+    fn match_either(&self, headers: &HeaderMap, none_match: &HeaderName, modified_since: &HeaderName) -> bool {
+        let mut lists = headers.get_all(none_match).iter().peekable();
         if lists.peek().is_some() {
             return lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).any(|tag| {
                 let tag = tag.trim();
                 tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag
             });
         }
-        date(headers, &IF_MODIFIED_SINCE).is_some_and(|since| self.modified <= since)
+        date(headers, modified_since).is_some_and(|since| self.modified <= since)
     }
 
     /// Whether `Range` counts: `If-Range`, if it is there, must name this very representation.

@@ -1,4 +1,4 @@
-//! How long nginx may keep a picture: until its clock's next second.
+//! How long nginx may keep a picture of up to 64 kB: until its clock's next second. Larger ones it does not keep.
 //!
 //! A picture that is deleted is to be gone everywhere 2 s after that was acknowledged. `proxy_cache_valid 1s` would not do:
 //! nginx counts in whole seconds, and keeps until the end of the second after this one, 2 s at worst, before anything else

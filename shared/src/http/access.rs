@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
@@ -45,12 +45,16 @@ impl Access {
         }
     }
 
-    /// Logs the answer, and gives it the request's id.
+    /// Logs the response, and sets the headers that every response has: the request's id, `nosniff`, and `no-store` where it
+    /// has no other `Cache-Control`.
     pub(super) fn end<B>(self, response: &mut http::Response<B>) {
         let status = response.status();
         let cause = response.extensions_mut().remove::<Cause>();
         self.log(status, cause.as_ref().map(|Cause(text)| text.as_str()));
-        response.headers_mut().insert(REQUEST_ID, self.request_id);
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, self.request_id);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
 
     fn log(&self, status: StatusCode, cause: Option<&str>) {

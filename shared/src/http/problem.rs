@@ -100,7 +100,8 @@ impl Problem {
 
     /// 405, with `Allow`.
     pub fn method_not_allowed(method: &Method, allow: &str) -> Self {
-        Self::detail(StatusCode::METHOD_NOT_ALLOWED, format!("Method \"{method}\" not allowed.")).header(ALLOW, allow)
+        let detail = format!("Method \"{}\" not allowed.", excerpt(method.as_str()));
+        Self::detail(StatusCode::METHOD_NOT_ALLOWED, detail).header(ALLOW, allow)
     }
 
     /// 408: the body did not arrive in time.
@@ -121,13 +122,13 @@ impl Problem {
 
     /// 415.
     pub fn unsupported_media_type(media_type: &str) -> Self {
-        let detail = format!("Unsupported media type \"{media_type}\" in request.");
+        let detail = format!("Unsupported media type \"{}\" in request.", excerpt(media_type));
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 415 for a `Content-Encoding`: bodies are taken as they are (RFC 9110, section 8.4).
     pub fn unsupported_encoding(encoding: &str) -> Self {
-        let detail = format!("Unsupported content encoding \"{encoding}\" in request.");
+        let detail = format!("Unsupported content encoding \"{}\" in request.", excerpt(encoding));
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
@@ -146,6 +147,12 @@ impl Problem {
     pub fn throttled(wait_seconds: u64) -> Self {
         let detail = format!("Request was throttled. Expected available in {wait_seconds} seconds.");
         Self::detail(StatusCode::TOO_MANY_REQUESTS, detail).header(RETRY_AFTER, &wait_seconds.to_string())
+    }
+
+    /// 431: more headers than `max`.
+    pub fn too_many_headers(max: usize) -> Self {
+        let detail = format!("The request has too many headers. At most {max} are taken.");
+        Self::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
     }
 
     /// 500: a fault of ours. Nothing a client sends may lead here.
@@ -169,5 +176,19 @@ impl Reply for Problem {
             response.extensions_mut().insert(Cause(cause));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_repeats_at_most_a_hundred_characters_of_input() {
+        assert_eq!(excerpt("text/xml"), "text/xml");
+        let long = "ü".repeat(101);
+        assert_eq!(excerpt(&long), "ü".repeat(100));
+        let problem = Problem::unsupported_media_type(&long);
+        assert_eq!(problem.body["detail"], format!("Unsupported media type \"{}\" in request.", "ü".repeat(100)));
     }
 }

@@ -6,25 +6,22 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, HeaderValue};
-use http_body::{Body, Frame, SizeHint};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use pin_project_lite::pin_project;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use warp::Filter;
 use warp::reply::{Reply, Response};
@@ -32,18 +29,28 @@ use warp::reply::{Reply, Response};
 use super::Problem;
 use super::access::{Access, RequestIds, RouteNames};
 use super::body::Drained;
+use super::in_flight::{Counted, InFlight};
+use super::parse_errors::JsonParseErrors;
 use super::route::Head;
 use crate::random::Random;
 use crate::settings::{SettingError, Settings};
 
-/// A request's head may have this many headers; more are a 431.
+/// Headers of a request that a client may send; more are a 431.
 pub const HEADERS_MAX: usize = 100;
+
+/// Headers that nginx adds to those of the client, or sets in their place: they don't count.
+const ADDED_BY_NGINX: [HeaderName; 7] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-now"),
+    HeaderName::from_static("x-if-none-match"),
+    HeaderName::from_static("x-if-modified-since"),
+];
 
 /// A request's head may be this long, in bytes; a longer one is a 431.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// Requests in flight are over when there has been none for this long; what is open then is idle or half a head.
-const SETTLED: Duration = Duration::from_millis(250);
 
 /// After a failed `accept` (out of file descriptors, mostly) the next one is tried after this pause.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -123,14 +130,14 @@ pub async fn serve<F>(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(config.head_timeout)
-        .max_headers(HEADERS_MAX)
+        .max_headers(HEADERS_MAX + ADDED_BY_NGINX.len())
         .max_buf_size(HEAD_BYTES_MAX);
     let attend = |stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit| {
         // Answers are written whole: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(&server);
         let service = service_fn(move |request| Arc::clone(&server).call(request, peer));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(JsonParseErrors::new(stream)), service));
         tokio::spawn(async move {
             // An error here is a client that went away or sent no HTTP; hyper has answered what can be answered.
             let _ = connection.await;
@@ -243,90 +250,30 @@ impl<S> Server<S> {
         let mut request = request.map(Drained::new);
         // warp routes by method and path; the rest of the head is handed on once, and never copied.
         let headers = std::mem::take(request.headers_mut());
-        request.extensions_mut().insert(Head::new(headers, peer));
-        let service = TowerToHyperService::new(self.service.clone());
-        let mut response = match AssertUnwindSafe(service.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(_) => Problem::internal().because("a handler panicked").into_response(),
+        let mut response = if has_too_many(&headers) {
+            Problem::too_many_headers(HEADERS_MAX).into_response()
+        } else {
+            request.extensions_mut().insert(Head::new(headers, peer));
+            let service = TowerToHyperService::new(self.service.clone());
+            match AssertUnwindSafe(service.call(request)).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(_) => Problem::internal().because("a handler panicked").into_response(),
+            }
         };
         access.end(&mut response);
         if self.is_stopping.load(Ordering::SeqCst) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response.map(|body| Counted { body, _guard: guard }))
+        Ok(response.map(|body| Counted::new(body, guard)))
     }
 }
 
-/// The requests whose answers have not left yet.
-#[derive(Debug, Default)]
-struct InFlight {
-    count: AtomicUsize,
-    ended: Notify,
-}
-
-impl InFlight {
-    fn begin(in_flight: &Arc<Self>) -> InFlightGuard {
-        in_flight.count.fetch_add(1, Ordering::SeqCst);
-        InFlightGuard(Arc::clone(in_flight))
-    }
-
-    fn count(&self) -> usize {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    /// Returns when there has been no request for [`SETTLED`].
-    async fn settled(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.count() == 0 {
-                match timeout(SETTLED, ended).await {
-                    Err(_) if self.count() == 0 => return,
-                    _ => {}
-                }
-            } else {
-                ended.await;
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct InFlightGuard(Arc<InFlight>);
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        // Somebody waits for the last one only.
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.ended.notify_waiters();
-        }
-    }
-}
-
-pin_project! {
-    /// An answer's body; its request is in flight until it is sent or dropped.
-    struct Counted<B> {
-        #[pin]
-        body: B,
-        _guard: InFlightGuard,
-    }
-}
-
-impl<B: Body> Body for Counted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Whether the client sent more than [`HEADERS_MAX`] headers.
+fn has_too_many(headers: &HeaderMap) -> bool {
+    headers.len() > HEADERS_MAX
+        && headers.len() - ADDED_BY_NGINX.iter().map(|name| headers.get_all(name).iter().count()).sum::<usize>()
+            > HEADERS_MAX
 }
 
 #[cfg(test)]
@@ -334,8 +281,9 @@ mod tests {
     use std::pin::pin;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::oneshot;
+    use tokio::sync::{Notify, oneshot};
 
+    use super::super::in_flight::SETTLED;
     use super::*;
 
     /// Serves a handler that waits for `release`; returns its address, the stop signal and the server's end.
