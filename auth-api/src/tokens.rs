@@ -278,8 +278,13 @@ fn digest(token: &str) -> [u8; 32] {
 
 /// What a session keeps of a refresh token and of those that follow it in its chain: digests of their `jti`.
 pub fn refresh_digests<const COUNT: usize>(jti: Uuid) -> [String; COUNT] {
-    let mut chain = std::iter::successors(Some(jti), |jti| Some(successor_jti(*jti)));
-    std::array::from_fn(|_| chain.next().map(|jti| hex::encode(Sha256::digest(jti.as_bytes()))).unwrap_or_default())
+    let mut jti = jti;
+    std::array::from_fn(|at| {
+        if at > 0 {
+            jti = successor_jti(jti);
+        }
+        hex::encode(Sha256::digest(jti.as_bytes()))
+    })
 }
 
 /// The `jti` of a refresh token's one successor. It is derived, so that whoever shows the token again within the grace

@@ -3,11 +3,11 @@
 -- After a stall Redis executes all that it has received meanwhile. The callers have timed out long ago, and retried or
 -- given up.
 --
--- The last of ARGV  the deadline, in Unix milliseconds by this server's clock; every call has one (redis_link/deadline.rs)
--- Defines `now`, Unix seconds as text, and `now_ms`, a number, by this server's clock, which all replicas share.
+-- The last of ARGV  the deadline, in Unix milliseconds by this server's clock. Every call has one, and before it when the
+-- last outage began and when it ended, in Unix seconds (redis_link/deadline.rs).
+-- Defines `time`, this server's: all replicas share it. time[1] is in Unix seconds, time[2] the microseconds of the second.
 -- Returns the error LATE past the deadline.
 local time = redis.call('time')
-local now, now_ms = time[1], time[1] * 1000 + math.floor(time[2] / 1000)
-if now_ms >= tonumber(ARGV[#ARGV]) then
+if time[1] * 1000 + time[2] / 1000 >= tonumber(ARGV[#ARGV]) then
   return redis.error_reply('LATE the deadline of this script has passed; it has changed nothing')
 end

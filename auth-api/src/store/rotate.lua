@@ -1,18 +1,19 @@
 -- Rotates a session's refresh token, and detects its reuse (RFC 9700, section 4.14.2). Follows deadline.lua.
 --
 -- Invariants: a session has one chain of refresh tokens, since a token's successor is derived from it. The current token
--- is rotated once. For the grace, counted from that execution, the one before it gets the same successor (two tabs, or a
--- lost response). The current one's successor exists outside Redis only if Redis has lost a rotation (`appendfsync
--- everysec`, a failover): it is current then. Any other token is reused, and the session is revoked. Redis runs one
--- script at a time. A session that is gone is never created again.
+-- is rotated once. The one before it gets the same successor (two tabs, or a lost response) for the grace, which counts from
+-- the rotation, or from the end of an outage that may have lost its reply. The current one's successor exists outside Redis
+-- only if Redis has lost a rotation (`appendfsync everysec`, a failover): it is current then. Any other token is reused, and
+-- the session is revoked. Redis runs one script at a time. A session that is gone is never created again.
 --
 -- KEYS[1]  the session      KEYS[2]  the user's index of sessions
 -- ARGV[1]  digest of the presented token           ARGV[2]  digest of its successor
 -- ARGV[3]  the session's `successor` after it      ARGV[4]  the account's password stamp
 -- ARGV[5]  how long the session lives from now     ARGV[6]  the grace, both in seconds
--- ARGV[7]  the session's id in the index           ARGV[8]  the deadline
+-- ARGV[7]  the session's id in the index           ARGV[8], ARGV[9]  when the last outage began, and ended
 -- Returns {when the successor was issued, now}, in Unix seconds; or {-1, now}: there is no such session; {-2, now}: its
 -- stamp is of another password; {-3, now}: the token was reused, and the session is revoked.
+local now = time[1]
 local session = redis.call('hmget', KEYS[1], 'refresh', 'stamp', 'stamp_next', 'previous', 'rotated_at', 'successor')
 if not session[1] then
   return {-1, now}
@@ -30,8 +31,14 @@ if session[1] == ARGV[1] or session[6] == session[1]:sub(-32) .. ARGV[1]:sub(-32
   return {now, now}
 end
 local rotated_at = tonumber(session[5])
-if rotated_at and session[4] == ARGV[1] and now - rotated_at <= tonumber(ARGV[6]) then
-  return {session[5], now}
+if rotated_at and session[4] == ARGV[1] then
+  local answered_at = rotated_at
+  if rotated_at >= tonumber(ARGV[8]) then
+    answered_at = math.max(rotated_at, ARGV[9])
+  end
+  if now - answered_at <= tonumber(ARGV[6]) then
+    return {session[5], now}
+  end
 end
 redis.call('del', KEYS[1])
 redis.call('zrem', KEYS[2], ARGV[7])

@@ -84,7 +84,7 @@ impl Dialer {
         let login = self.login.clone().set_protocol(ProtocolVersion::RESP3);
         let (requests, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         let check_within = self.timeout.min(CHECK_WITHIN);
-        let (driver, lease, clock) = (tokio::spawn(driver), Lease::new(), RedisClock::new());
+        let (driver, lease, clock) = (tokio::spawn(driver), Lease::new(), RedisClock::new(0));
         Ok(Connection { requests, driver, check_within, lease, clock })
     }
 }
@@ -95,8 +95,10 @@ impl Connection {
         self.requests.clone()
     }
 
-    /// Makes it one that writes may go to, and that tells what has changed of what was read over it.
-    pub(super) async fn track(&self) -> RedisResult<()> {
+    /// Makes it one that writes may go to, and that tells what has changed of what was read over it. It follows one that was
+    /// last heard at `lost`, or none.
+    pub(super) async fn track(&mut self, lost: i64) -> RedisResult<()> {
+        self.clock = RedisClock::new(lost);
         let sent = heartbeat(self.requests(), &self.clock).await?;
         redis::cmd("CLIENT").arg("TRACKING").arg("ON").exec_async(&mut self.requests()).await?;
         self.lease.renew(sent);

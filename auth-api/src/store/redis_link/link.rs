@@ -21,6 +21,9 @@ use crate::store::lease::Lease;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(800);
 
+/// Outages that are not so far apart are one: clients may not have retried in between.
+const OUTAGES_APART: Duration = Duration::from_secs(10);
+
 /// How long a request waits for the first attempt to connect, at the start and after a loss. Past it, and from a failed
 /// attempt on, requests are told at once.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
@@ -73,7 +76,7 @@ impl Link {
     /// Starts to connect.
     pub(super) fn start(target: Target, dialer: Dialer, changed: Changed) -> Self {
         let (sender, state) = watch::channel(State::Connecting);
-        tokio::spawn(Keeper { target, dialer, changed, state: sender }.keep());
+        tokio::spawn(Keeper { target, dialer, changed, state: sender, last_heard: 0 }.keep());
         Self { state }
     }
 
@@ -117,6 +120,8 @@ struct Keeper {
     dialer: Dialer,
     changed: Changed,
     state: watch::Sender<State>,
+    /// When a connection was last heard, by the server's clock; see [`RedisClock::heard`].
+    last_heard: i64,
 }
 
 impl Keeper {
@@ -158,13 +163,14 @@ impl Keeper {
             Target::Master(sentinels) => sentinels.master().await?,
         };
         let changed = Arc::clone(&self.changed);
-        let connection = self.dialer.dial(&server, move |push| tell(push, &changed)).await?;
-        connection.track().await?;
+        let mut connection = self.dialer.dial(&server, move |push| tell(push, &changed)).await?;
+        connection.track(self.last_heard).await?;
         Ok((server, connection))
     }
 
     /// Lends the connection out until it is lost.
     async fn serve(&mut self, server: &Server, mut connection: Connection) {
+        let since = Instant::now();
         self.state.send_replace(State::Up(Lent {
             requests: connection.requests(),
             lease: connection.lease(),
@@ -180,6 +186,9 @@ impl Keeper {
         };
         tracing::warn!(%server, %error, "lost the connection to Redis");
         self.state.send_replace(State::Connecting);
+        if self.last_heard == 0 || since.elapsed() > OUTAGES_APART {
+            self.last_heard = connection.clock().heard();
+        }
         // Nothing that was read over it is good any more.
         drop(connection);
     }

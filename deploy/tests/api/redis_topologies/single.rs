@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::redis_topologies::{stack_on, until_signed_out};
 use crate::support::{
-    Api, Certificates, Person, Proxy, RedisNode, Scratch, endure, is_in_order, is_unavailable, until, within_deadline,
+    Api, Certificates, Fault, Person, Proxy, RedisNode, Scratch, endure, is_back, is_in_order, is_unavailable, until,
+    within_deadline,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +80,34 @@ async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_i
     until("me is 503", Duration::from_secs(5), away).await;
     node.ask(&["REPLICAOF", "NO", "ONE"]);
     is_in_order(&person).await;
+    stack.shutdown();
+}
+
+/// Redis has rotated the token when its client gets 503, and the outage is longer than the grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_whose_reply_an_outage_has_lost_is_repeated_and_one_before_it_is_not() {
+    let files = Scratch::new();
+    let node = RedisNode::start(None, "").await;
+    let proxy = Proxy::to(node.port).await;
+    let url = format!("redis://127.0.0.1:{}/0", proxy.port);
+    let stack = stack_on(&url, &files, &[("REFRESH_GRACE_SECONDS", "1")]);
+    let person = Person::at(&Api::at(&stack.env().base)).await;
+    let victim = Person::sign_in(&person.api, &person.email).await;
+    let rotated_at = |of: &Person| node.ask(&["HGET", &of.session_key(), "rotated_at"]);
+    victim.refresh().await.expect_status(200);
+    // As if it were long ago.
+    node.ask(&["HINCRBY", &victim.session_key(), "rotated_at", "-60"]);
+
+    proxy.fail(Fault::LostReplies);
+    is_unavailable("refresh", &within_deadline("refresh", person.refresh()).await);
+    let issued_at = rotated_at(&person);
+    assert!(!issued_at.is_empty(), "the token was not rotated");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    proxy.fail(Fault::None);
+    is_back("refresh", async || person.refresh().await.status).await;
+    assert_eq!(rotated_at(&person), issued_at);
+    victim.refresh().await.expect_unauthorized();
+    assert_eq!(node.ask(&["EXISTS", &victim.session_key()]), "0", "reuse revokes the session");
     stack.shutdown();
 }
 

@@ -22,6 +22,8 @@ pub enum Fault {
     None,
     /// Connections stay open, and are still made, and nothing gets through until this is over.
     Silence,
+    /// The same, but what clients send gets through: the server does what it is asked for, and its replies are lost.
+    LostReplies,
     /// Connections are closed as soon as they are made or used.
     Away,
     /// What is asked for is answered with a 500.
@@ -71,7 +73,7 @@ async fn serve(mut near: TcpStream, port: u16, fault: watch::Receiver<Fault>) {
             let _ = near.write_all(ERROR_500).await;
             return;
         }
-        Fault::None | Fault::Silence | Fault::CutAfter(_) | Fault::Trickle => {}
+        Fault::None | Fault::Silence | Fault::LostReplies | Fault::CutAfter(_) | Fault::Trickle => {}
     }
     let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
@@ -93,7 +95,12 @@ async fn forward(
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         // The proxy is gone with its test.
-        let Ok(now) = fault.wait_for(|fault| *fault != Fault::Silence).await.map(|fault| *fault) else { return };
+        let is_open = |fault: &Fault| match fault {
+            Fault::Silence => false,
+            Fault::LostReplies => !is_of_server,
+            _ => true,
+        };
+        let Ok(now) = fault.wait_for(is_open).await.map(|fault| *fault) else { return };
         let cut = if let Fault::CutAfter(bytes) = now
             && is_of_server
         {
