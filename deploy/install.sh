@@ -37,7 +37,8 @@ install() {
     local packages=()
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
     has redis-server || packages+=(redis-server)
-    has nginx || packages+=(nginx)
+    # With the module that limits connections at accept, from nginx 1.25.5 on: see nginx-settings.
+    has nginx || packages+=(nginx libnginx-mod-stream)
     has cc || packages+=(gcc libc6-dev)
     has curl || packages+=(ca-certificates curl)
     if [ ${#packages[@]} -gt 0 ]; then install_packages "${packages[@]}"; fi

@@ -4,6 +4,7 @@
 //! names docker-compose in `COMPOSE` and the stack in `COMPOSE_PROJECT_NAME`.
 
 mod checks;
+mod connections;
 mod isolation;
 mod replicas;
 mod stores;
