@@ -42,7 +42,7 @@ async fn the_field_is_required_and_a_string() {
 async fn what_is_no_refresh_token_is_401() {
     let person = Person::new().await;
     let expected = |detail: &str| json!({ "detail": detail, "code": "token_not_valid" });
-    for token in ["x", "a.b.c", &"x".repeat(100_000)] {
+    for token in ["x", "a.b.c", &"x".repeat(10_000)] {
         refresh(token).await.expect_unauthorized().expect(401, &expected("Token is invalid"));
     }
     refresh(&person.access).await.expect_unauthorized().expect(401, &expected("Token has wrong type"));
