@@ -133,7 +133,8 @@ async fn a_picture_has_one_key_per_configured_size_and_format_whichever_way_it_i
     }
     let expected = ["", "size=48", "size=96"].into_iter().flat_map(|query| {
         let accepts = if query.is_empty() { vec![""] } else { vec!["", "image/webp"] };
-        accepts.into_iter().map(move |accept| format!("{name} {query} {accept}"))
+        let path = &path;
+        accepts.into_iter().map(move |accept| format!("{path} {query} {accept}"))
     });
     assert_eq!(keys(&data), expected.collect());
     stack.shutdown();
