@@ -16,28 +16,70 @@ use self::about::About;
 use self::frame::Frame;
 use self::middle::Square;
 use self::scan::Scan;
-use self::segments::{DHT, DQT, DRI, EOI, SOS, Segments};
+use self::segments::{APP2, DHT, DQT, DRI, EOI, SOS, Segments};
 use self::tables::Tables;
+use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
 pub(crate) use self::about::Colours;
 pub(super) use self::clean::clean;
 pub use self::middle::Middle;
 
-/// The most scans of a picture; encoders write about ten. Each one costs a pass over all of it.
+/// The most scans of a picture; encoders write about ten.
 const SCANS_MAX: usize = 64;
+
+/// How often the scans of a picture may visit each of its blocks. libjpeg's progressive pictures visit a block six times,
+/// mozjpeg's eight.
+const VISITS_MAX: u64 = 16;
+
+/// Steps of a visit: an empty one has fewer, one of many coefficients more.
+const VISIT_STEPS: u64 = 16;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
     let frame = frame(picture)?;
     check_size(frame.width, frame.height, 1, limits)?;
+    check_scans(picture, &frame)?;
     Ok(frame.memory_bytes())
 }
 
-/// What [`middle`] takes, in bytes, and making pixels of it.
-pub(crate) fn middle_memory_bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
+/// Refuses a picture by the headers of its scans if they visit its blocks too often.
+fn check_scans(picture: &[u8], frame: &Frame) -> Result<(), Refusal> {
+    let mut work = Work::default();
+    limit(&mut work, frame);
+    let mut segments = Segments::new(picture);
+    loop {
+        let segment = segments.next()?;
+        match segment.marker {
+            SOS => {
+                work.spend(Scan::parse(segment.data, frame)?.blocks(frame) * VISIT_STEPS)?;
+                segments.entropy_coded()?;
+            }
+            EOI => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn limit(work: &mut Work, frame: &Frame) {
+    work.limit(frame.blocks(), 0, (VISITS_MAX * VISIT_STEPS, 0));
+}
+
+/// What [`middle`] takes, in bytes, and making pixels of it; then the side of the middle, and the bytes of the profile.
+pub(crate) fn middle_memory_bytes(picture: &[u8], size: u32) -> Result<(u64, u32, u64), Refusal> {
     let frame = frame(picture)?;
-    Ok(frame.memory_bytes() + Square::of(&frame, size).memory_bytes(&frame))
+    let square = Square::of(&frame, size);
+    let bytes = frame.memory_bytes() + square.memory_bytes(&frame);
+    let mut segments = Segments::new(picture);
+    let mut profile_bytes = 0;
+    loop {
+        let segment = segments.next()?;
+        match segment.marker {
+            APP2 => profile_bytes += segment.data.len() as u64,
+            SOS | EOI => return Ok((bytes, square.side(), profile_bytes)),
+            _ => {}
+        }
+    }
 }
 
 /// The first frame header.
@@ -55,17 +97,17 @@ fn frame(picture: &[u8]) -> Result<Frame, Refusal> {
 
 /// Decodes all scans. A picture that was cut and then ended anew is found out, in that blocks are missing; one that was
 /// cut between two scans of a progressive picture is whole by the standard (T.81 G.1.1 does not ask for all bits).
-pub(super) fn decode(picture: &[u8]) -> Result<(), Refusal> {
-    decode_frame(picture, None).map(drop)
+pub(super) fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
+    decode_frame(picture, None, work).map(drop)
 }
 
 /// Does the same, and keeps what a square of `size` pixels is to be made of.
-pub(crate) fn middle(picture: &[u8], size: u32) -> Result<Middle, Refusal> {
-    let (frame, about) = decode_frame(picture, Some(size))?;
+pub(crate) fn middle(picture: &[u8], size: u32, work: &mut Work) -> Result<Middle, Refusal> {
+    let (frame, about) = decode_frame(picture, Some(size), work)?;
     Ok(Square::of(&frame, size).taken(frame, about))
 }
 
-fn decode_frame(picture: &[u8], size: Option<u32>) -> Result<(Frame, About), Refusal> {
+fn decode_frame(picture: &[u8], size: Option<u32>, work: &mut Work) -> Result<(Frame, About), Refusal> {
     let mut segments = Segments::new(picture);
     let mut tables = Tables::default();
     let mut about = About::default();
@@ -82,6 +124,7 @@ fn decode_frame(picture: &[u8], size: Option<u32>) -> Result<(Frame, About), Ref
                 }
                 let frame = frame.insert(Frame::parse(segment.marker, segment.data)?);
                 frame.allocate();
+                limit(work, frame);
                 if let Some(size) = size {
                     Square::of(frame, size).keep(frame);
                 }
@@ -89,7 +132,7 @@ fn decode_frame(picture: &[u8], size: Option<u32>) -> Result<(Frame, About), Ref
             SOS => {
                 let data = picture.get(segments.entropy_coded()?).unwrap_or_default();
                 let frame = frame.as_mut().ok_or(Refusal::Empty)?;
-                Scan::parse(segment.data, frame)?.decode(data, frame, &tables)?;
+                Scan::parse(segment.data, frame)?.decode(data, frame, &tables, work)?;
             }
             EOI => {
                 let is_whole = |frame: &Frame| frame.components.iter().all(|component| component.is_begun);

@@ -7,15 +7,26 @@ mod chunks;
 mod clean;
 mod codes;
 mod distances;
+mod footprint;
 mod lossless;
 
 use image_webp::DecodingError;
 use image_webp::vp8::Vp8Decoder;
 
 use self::chunks::{Chunk, Chunks, u24_at};
+use self::lossless::Bitstream;
+use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
 pub(super) use self::clean::clean;
+pub(crate) use self::footprint::{Footprint, footprint};
+
+/// Steps that a file may take for each pixel, its frames counted as large as the canvas, and for each byte.
+const STEPS: (u64, u64) = (6, 0);
+
+/// Steps of an image, however small: of a lossless one, and of a lossy one, whose decoder sets its tables up.
+const LOSSLESS_STEPS: u64 = 300;
+const LOSSY_STEPS: u64 = 4500;
 
 /// What the decoder of lossy pictures holds besides, in bytes.
 const LOSSY_BYTES: u64 = 1024 * 1024;
@@ -44,19 +55,19 @@ pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64,
 }
 
 /// Decodes all frames.
-pub(super) fn decode(picture: &[u8]) -> Result<(), Refusal> {
+pub(super) fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
     let mut chunks = Chunks::of_file(picture)?;
     let first = chunks.next()?.ok_or(Refusal::Empty)?;
     let is_extended = first.name == *b"VP8X";
-    let canvas = if is_extended { Some(canvas(&first)?) } else { None };
+    let canvas = if is_extended { canvas(&first)? } else { Image::default().add(&first)?.dimensions()? };
+    let frames = frames(picture)?;
+    work.limit(u64::from(canvas.0) * u64::from(canvas.1) * frames.max(1), picture.len() as u64, STEPS);
     let mut still = Image::default().add(&first)?;
-    let mut frames = 0;
     while let Some(chunk) = chunks.next()? {
         if chunk.name == *b"ANMF" {
-            frames += 1;
             let image = frame(picture, &chunk)?;
-            check_place(&chunk, canvas.unwrap_or_default(), image.dimensions()?)?;
-            image.decode()?;
+            check_place(&chunk, canvas, image.dimensions()?)?;
+            image.decode(work)?;
         } else {
             still = still.add(&chunk)?;
         }
@@ -64,10 +75,18 @@ pub(super) fn decode(picture: &[u8]) -> Result<(), Refusal> {
     if frames > 0 {
         return Ok(());
     }
-    if canvas.is_some_and(|canvas| still.dimensions() != Ok(canvas)) {
+    if is_extended && still.dimensions() != Ok(canvas) {
         return Err(Refusal::Broken("it is not as large as it says".to_owned()));
     }
-    still.decode()
+    still.decode(work)
+}
+
+fn frames(picture: &[u8]) -> Result<u64, Refusal> {
+    let (mut chunks, mut frames) = (Chunks::of_file(picture)?, 0);
+    while let Some(chunk) = chunks.next()? {
+        frames += u64::from(chunk.name == *b"ANMF");
+    }
+    Ok(frames)
 }
 
 /// The dimensions that VP8X tells.
@@ -147,26 +166,32 @@ impl<'a> Image<'a> {
         Ok(bytes)
     }
 
-    fn decode(&self) -> Result<(), Refusal> {
+    fn decode(&self, work: &mut Work) -> Result<(), Refusal> {
         let (width, height) = self.dimensions()?;
         if let Some(alpha) = self.alpha {
-            decode_alpha(alpha, width, height)?;
+            decode_alpha(alpha, width, height, work)?;
         }
         match (self.lossy, self.lossless) {
-            (Some(lossy), _) => Vp8Decoder::decode_frame(lossy).map(drop).map_err(refused),
-            (None, Some(lossless)) => lossless::decode(lossless),
+            (Some(lossy), _) => {
+                work.spend(LOSSY_STEPS + u64::from(width) * u64::from(height))?;
+                Vp8Decoder::decode_frame(lossy).map(drop).map_err(refused)
+            }
+            (None, Some(lossless)) => {
+                work.spend(LOSSLESS_STEPS)?;
+                Bitstream::of_picture(lossless)?.decode(work)
+            }
             (None, None) => Err(Refusal::Empty),
         }
     }
 }
 
 /// An alpha plane (section 2.7.1.2): as it is, or lossless.
-fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<(), Refusal> {
+fn decode_alpha(alpha: &[u8], width: u32, height: u32, work: &mut Work) -> Result<(), Refusal> {
     let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
     match header & 3 {
         0 if data.len() >= width as usize * height as usize => Ok(()),
         0 => Err(Refusal::Truncated),
-        1 => lossless::decode_alpha(data, width, height),
+        1 => Bitstream::of_alpha(data, width, height).decode(work),
         _ => Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
     }
 }

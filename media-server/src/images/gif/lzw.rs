@@ -1,0 +1,117 @@
+//! The LZW codes of a GIF (`GIF89a`, appendix F), decoded to how many pixels each one stands for.
+
+use crate::images::Refusal;
+use crate::images::work::Work;
+
+/// The largest code size, in bits, and the most codes.
+const CODE_BITS_MAX: u32 = 12;
+const CODES: usize = 1 << CODE_BITS_MAX;
+
+/// What a decoder's parts of the work take.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    sub_block: u64,
+    clear: u64,
+    /// For each literal that a code to clear the table may initialise.
+    literals_per_step: u64,
+}
+
+impl Steps {
+    /// Of this decoder.
+    pub(super) const OF_VERIFICATION: Self = Self { sub_block: 2, clear: 1, literals_per_step: u64::MAX };
+    /// Of the gif crate and weezl, which make the pixels of renditions.
+    pub(super) const OF_RENDITION: Self = Self { sub_block: 20, clear: 16, literals_per_step: 2 };
+}
+
+/// Pixels of each code, kept between images: what is read has been written before.
+pub(super) struct Lengths([u16; CODES]);
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self([0; CODES])
+    }
+}
+
+/// Decodes the codes of one image.
+pub(super) struct Lzw<'a, 'w> {
+    /// What is left of the sub-block, and the sub-blocks after it.
+    block: &'a [u8],
+    rest: &'a [u8],
+    buffer: u64,
+    count: u32,
+    steps: Steps,
+    work: &'w mut Work,
+}
+
+impl<'a, 'w> Lzw<'a, 'w> {
+    /// Of sub-blocks.
+    pub(super) fn new(data: &'a [u8], steps: Steps, work: &'w mut Work) -> Self {
+        Self { block: &[], rest: data, buffer: 0, count: 0, steps, work }
+    }
+
+    /// Decodes until there are as many pixels as wanted; literals have `code_size` bits.
+    pub(super) fn decode(mut self, code_size: u8, pixels: u64, Lengths(lengths): &mut Lengths) -> Result<(), Refusal> {
+        let literal_bits = u32::from(code_size);
+        if !(1..CODE_BITS_MAX).contains(&literal_bits) {
+            return Err(Refusal::Broken("codes of a size that can not be".to_owned()));
+        }
+        let clear = 1usize << literal_bits;
+        let clear_steps = self.steps.clear + clear as u64 / self.steps.literals_per_step;
+        let (mut next, mut bits, mut previous_length) = (clear + 2, literal_bits + 1, None);
+        let mut left = pixels;
+        while left > 0 {
+            self.work.spend(1)?;
+            let code = self.read(bits)?;
+            if code == clear {
+                self.work.spend(clear_steps)?;
+                (next, bits, previous_length) = (clear + 2, literal_bits + 1, None);
+                continue;
+            }
+            if code == clear + 1 {
+                return Err(Refusal::Truncated);
+            }
+            // A code extends the one before it by a pixel, and may be the one that it makes.
+            if let Some(length) = previous_length
+                && let Some(place) = lengths.get_mut(next)
+            {
+                *place = length + 1;
+                next += 1;
+                bits += u32::from(next >= 1 << bits && bits < CODE_BITS_MAX);
+            }
+            if code >= next {
+                return Err(Refusal::Broken("a code that its table does not hold".to_owned()));
+            }
+            let length = if code < clear { 1 } else { lengths.get(code).copied().unwrap_or(1) };
+            previous_length = Some(length);
+            left = left.saturating_sub(length.into());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn read(&mut self, bits: u32) -> Result<usize, Refusal> {
+        while self.count < bits {
+            self.fill()?;
+        }
+        let code = self.buffer & ((1 << bits) - 1);
+        self.buffer >>= bits;
+        self.count -= bits;
+        usize::try_from(code).map_err(|_| Refusal::Truncated)
+    }
+
+    fn fill(&mut self) -> Result<(), Refusal> {
+        if let Some((four, rest)) = self.block.split_first_chunk() {
+            self.buffer |= u64::from(u32::from_le_bytes(*four)) << self.count;
+            (self.block, self.count) = (rest, self.count + 32);
+        } else if let Some((byte, rest)) = self.block.split_first() {
+            self.buffer |= u64::from(*byte) << self.count;
+            (self.block, self.count) = (rest, self.count + 8);
+        } else {
+            let (length, rest) =
+                self.rest.split_first().filter(|(length, _)| **length > 0).ok_or(Refusal::Truncated)?;
+            (self.block, self.rest) = rest.split_at_checked((*length).into()).ok_or(Refusal::Truncated)?;
+            self.work.spend(self.steps.sub_block)?;
+        }
+        Ok(())
+    }
+}
