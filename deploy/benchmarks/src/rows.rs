@@ -3,6 +3,7 @@
 pub mod failing_login;
 pub mod growth;
 pub mod hostile;
+pub mod hostile_pictures;
 pub mod login;
 pub mod me;
 pub mod pictures;
@@ -39,6 +40,10 @@ pub const ALL: &[Row] = &[
     hostile::VALUES,
     hostile::FORM,
     hostile::PART_HEADER,
+    hostile_pictures::JPEG,
+    hostile_pictures::PNG,
+    hostile_pictures::GIF,
+    hostile_pictures::WEBP,
     under_attack::UNDER_ATTACK,
     growth::ME,
     growth::LOGIN,
