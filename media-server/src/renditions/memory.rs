@@ -88,17 +88,18 @@ fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
 
 /// The frame, and the screen that it is laid on where it does not cover it.
 fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
+    /// Colours, and of the frame the index of each.
     const PIXEL_BYTES: u64 = 4;
+    const FRAME_PIXEL_BYTES: u64 = 5;
     /// Tables of LZW, and what is read and written at a time.
     const TABLES_BYTES: u64 = 256 * 1024;
     let mut decoder = decode::gif_decoder(picture)?;
     let (width, height) = decode::gif_screen(&mut decoder)?;
     let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
-    let mut pixels = u64::from(frame.width) * u64::from(frame.height);
+    let mut peak_bytes = u64::from(frame.width) * u64::from(frame.height) * FRAME_PIXEL_BYTES + TABLES_BYTES;
     if (u32::from(frame.width), u32::from(frame.height), frame.left, frame.top) != (width, height, 0, 0) {
-        pixels += u64::from(width) * u64::from(height);
+        peak_bytes += u64::from(width) * u64::from(height) * PIXEL_BYTES;
     }
-    let peak_bytes = pixels * PIXEL_BYTES + TABLES_BYTES;
     Ok(Decoding { peak_bytes, width, height, samples: Samples::Rgba, profile_bytes: 0 })
 }
 
