@@ -2,6 +2,9 @@
 //!
 //! One test, in a process of its own: the allocator counts for all threads.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::cast_possible_truncation, reason = "all sizes here are small constants")]
+
 use std::io::Cursor;
 
 use bytes::Bytes;
