@@ -9,10 +9,12 @@ mod codes;
 mod distances;
 mod lossless;
 
+use bytes::Bytes;
 use image_webp::DecodingError;
 use image_webp::vp8::Vp8Decoder;
 
-use self::chunks::{Chunk, Chunks, u24_at};
+use self::chunks::{CHUNK_HEADER_BYTES, Chunk, Chunks, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, end_chunk, u24_at};
+use super::rewrite::{Rewrite, Rewritten};
 use super::{PictureLimits, Refusal, check_size};
 
 pub(super) use self::clean::clean;
@@ -43,31 +45,54 @@ pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64,
     Ok(frame_bytes_max)
 }
 
-/// Decodes all frames.
-pub(super) fn decode(picture: &[u8]) -> Result<(), Refusal> {
+/// Decodes all frames; returns the picture without what follows the end of their compressed data.
+pub(super) fn decode(picture: &Bytes) -> Result<Bytes, Refusal> {
     let mut chunks = Chunks::of_file(picture)?;
     let first = chunks.next()?.ok_or(Refusal::Empty)?;
-    let is_extended = first.name == *b"VP8X";
-    let canvas = if is_extended { Some(canvas(&first)?) } else { None };
+    let canvas = if first.name == *b"VP8X" { Some(canvas(&first)?) } else { None };
     let mut still = Image::default().add(&first)?;
     let mut frames = 0;
     while let Some(chunk) = chunks.next()? {
         if chunk.name == *b"ANMF" {
             frames += 1;
-            let image = frame(picture, &chunk)?;
-            check_place(&chunk, canvas.unwrap_or_default(), image.dimensions()?)?;
-            image.decode()?;
         } else {
             still = still.add(&chunk)?;
         }
     }
-    if frames > 0 {
-        return Ok(());
-    }
-    if canvas.is_some_and(|canvas| still.dimensions() != Ok(canvas)) {
+    if frames == 0 && canvas.is_some_and(|canvas| still.dimensions() != Ok(canvas)) {
         return Err(Refusal::Broken("it is not as large as it says".to_owned()));
     }
-    still.decode()
+    let trimmed = if frames == 0 { still.decode()? } else { Trimmed::default() };
+    let mut rewrite = Rewrite::new(picture);
+    rewrite.keep(0..FILE_HEADER_BYTES);
+    chunks = Chunks::of_file(picture)?;
+    while let Some(chunk) = chunks.next()? {
+        if chunk.name == *b"ANMF" {
+            decode_frame(&mut rewrite, picture, &chunk, canvas.unwrap_or_default())?;
+        } else {
+            trimmed.put(&mut rewrite, &chunk)?;
+        }
+    }
+    end_chunk(&mut rewrite, 0)?;
+    Ok(rewrite.finish().into_bytes(picture))
+}
+
+fn decode_frame(
+    rewrite: &mut Rewrite<'_>,
+    picture: &[u8],
+    chunk: &Chunk<'_>,
+    canvas: (u32, u32),
+) -> Result<(), Refusal> {
+    let image = frame(picture, chunk)?;
+    check_place(chunk, canvas, image.dimensions()?)?;
+    let trimmed = image.decode()?;
+    let start = rewrite.len();
+    rewrite.keep(chunk.range.start..chunk.range.start + CHUNK_HEADER_BYTES + FRAME_HEADER_BYTES);
+    let mut chunks = Chunks::of_frame(picture, chunk);
+    while let Some(chunk) = chunks.next()? {
+        trimmed.put(rewrite, &chunk)?;
+    }
+    end_chunk(rewrite, start)
 }
 
 /// The dimensions that VP8X tells.
@@ -147,28 +172,69 @@ impl<'a> Image<'a> {
         Ok(bytes)
     }
 
-    fn decode(&self) -> Result<(), Refusal> {
+    fn decode(&self) -> Result<Trimmed, Refusal> {
         let (width, height) = self.dimensions()?;
-        if let Some(alpha) = self.alpha {
-            decode_alpha(alpha, width, height)?;
-        }
-        match (self.lossy, self.lossless) {
-            (Some(lossy), _) => Vp8Decoder::decode_frame(lossy).map(drop).map_err(refused),
-            (None, Some(lossless)) => lossless::decode(lossless),
-            (None, None) => Err(Refusal::Empty),
-        }
+        let alpha = self.alpha.map_or(Ok(Rewritten::default()), |alpha| decode_alpha(alpha, width, height))?;
+        let image = match (self.lossy, self.lossless) {
+            (Some(lossy), _) => {
+                Vp8Decoder::decode_frame(lossy).map_err(refused)?;
+                Rewritten::Prefix(lossy.len())
+            }
+            (None, Some(lossless)) => trimmed(lossless, lossless::decode(lossless)?),
+            (None, None) => return Err(Refusal::Empty),
+        };
+        Ok(Trimmed { image, alpha })
     }
 }
 
-/// An alpha plane (section 2.7.1.2): as it is, or lossless.
-fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<(), Refusal> {
-    let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
-    match header & 3 {
-        0 if data.len() >= width as usize * height as usize => Ok(()),
-        0 => Err(Refusal::Truncated),
-        1 => lossless::decode_alpha(data, width, height),
-        _ => Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
+/// The data of an image's chunks up to the end of what is compressed.
+#[derive(Default)]
+struct Trimmed {
+    image: Rewritten,
+    alpha: Rewritten,
+}
+
+impl Trimmed {
+    /// Appends a chunk, trimmed if it is one of the image's.
+    fn put(&self, rewrite: &mut Rewrite<'_>, chunk: &Chunk<'_>) -> Result<(), Refusal> {
+        let trimmed = match &chunk.name {
+            b"VP8 " | b"VP8L" => &self.image,
+            b"ALPH" => &self.alpha,
+            _ => {
+                rewrite.keep(chunk.range.clone());
+                return Ok(());
+            }
+        };
+        let (start, data) = (rewrite.len(), chunk.range.start + CHUNK_HEADER_BYTES);
+        rewrite.keep(chunk.range.start..data);
+        match trimmed {
+            Rewritten::Prefix(length) => rewrite.keep(data..data + length),
+            Rewritten::Copy(bytes) => rewrite.put(bytes),
+        }
+        end_chunk(rewrite, start)
     }
+}
+
+/// The first `bits` bits of `data`, the lowest of a byte first, and zeros.
+fn trimmed(data: &[u8], bits: usize) -> Rewritten {
+    let mut rewrite = Rewrite::new(data);
+    let whole = bits / 8;
+    rewrite.keep(0..whole);
+    if let Some(last) = data.get(whole).filter(|_| !bits.is_multiple_of(8)) {
+        rewrite.put(&[last & ((1 << (bits % 8)) - 1)]);
+    }
+    rewrite.finish()
+}
+
+/// An alpha plane (section 2.7.1.2): as it is, or lossless.
+fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<Rewritten, Refusal> {
+    let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
+    let bits = match header & 3 {
+        0 => 8 * width as usize * height as usize,
+        1 => lossless::decode_alpha(data, width, height)?,
+        _ => return Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
+    };
+    if bits > 8 * data.len() { Err(Refusal::Truncated) } else { Ok(trimmed(alpha, 8 + bits)) }
 }
 
 fn refused(error: DecodingError) -> Refusal {

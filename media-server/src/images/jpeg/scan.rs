@@ -8,6 +8,7 @@ use super::frame::{Component, Frame};
 use super::huffman::HuffmanTable;
 use super::tables::Tables;
 use crate::images::Refusal;
+use crate::images::rewrite::Rewritten;
 
 /// The most blocks of an MCU (B.2.3).
 const MCU_BLOCKS_MAX: usize = 10;
@@ -66,8 +67,8 @@ impl Scan {
         Ok(())
     }
 
-    /// Decodes it whole, and nothing may be left of it.
-    pub(super) fn decode(&self, data: &[u8], frame: &mut Frame, tables: &Tables) -> Result<(), Refusal> {
+    /// Decodes it whole, and nothing may be left of it. Returns its data, each interval padded with ones.
+    pub(super) fn decode(&self, data: &[u8], frame: &mut Frame, tables: &Tables) -> Result<Rewritten, Refusal> {
         let mut bits = Bits::new(data);
         match self.band {
             (1.., _) if frame.is_progressive => self.decode_ac(&mut bits, frame, tables)?,

@@ -50,6 +50,11 @@ impl<'a> Bits<'a> {
         Ok(offset + self.read(extra)? + 1)
     }
 
+    /// How many bits are left.
+    pub(super) fn left(&self) -> usize {
+        8 * self.data.len() + self.count as usize
+    }
+
     #[inline]
     fn fill(&mut self) {
         while self.count <= 56 {

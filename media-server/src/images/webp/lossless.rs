@@ -32,21 +32,23 @@ pub(super) fn dimensions(data: &[u8]) -> Result<(u32, u32), Refusal> {
     }
 }
 
-/// Decodes a lossless picture, its header included.
-pub(super) fn decode(data: &[u8]) -> Result<(), Refusal> {
+/// Decodes a lossless picture, its header included; returns how many bits of `data` it takes.
+pub(super) fn decode(data: &[u8]) -> Result<usize, Refusal> {
     const HEADER_BITS: u32 = 40;
     let (width, height) = dimensions(data)?;
     let mut bits = Bits::new(data);
     bits.skip(HEADER_BITS)?;
-    decode_headless(bits, width, height)
+    Ok(8 * data.len() - decode_headless(bits, width, height)?)
 }
 
-/// Decodes an alpha plane, which has the picture's dimensions and no header (section 2.7.1.2).
-pub(super) fn decode_alpha(data: &[u8], width: u32, height: u32) -> Result<(), Refusal> {
-    decode_headless(Bits::new(data), width, height)
+/// Decodes an alpha plane, which has the picture's dimensions and no header (section 2.7.1.2); returns how many bits of
+/// `data` it takes.
+pub(super) fn decode_alpha(data: &[u8], width: u32, height: u32) -> Result<usize, Refusal> {
+    Ok(8 * data.len() - decode_headless(Bits::new(data), width, height)?)
 }
 
-fn decode_headless(bits: Bits<'_>, mut width: u32, height: u32) -> Result<(), Refusal> {
+/// Returns how many bits are left.
+fn decode_headless(bits: Bits<'_>, mut width: u32, height: u32) -> Result<usize, Refusal> {
     let mut decoder = Decoder { bits, codes_bytes: 0 };
     let mut seen = 0u8;
     while decoder.bits.read(1)? == 1 {
@@ -57,7 +59,8 @@ fn decode_headless(bits: Bits<'_>, mut width: u32, height: u32) -> Result<(), Re
         seen |= 1 << transform;
         width = decoder.transform(transform, width, height)?;
     }
-    decoder.image(width, height)
+    decoder.image(width, height)?;
+    Ok(decoder.bits.left())
 }
 
 struct Decoder<'a> {
