@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use moxcms::ColorProfile;
 
+use super::visits;
+
 /// The largest profile, in bytes, decompressed. The largest in use, of printers, have about 2 MB.
 pub const PROFILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -53,6 +55,7 @@ impl PixelSpace {
 pub(crate) fn reduced(profile: &[u8], pixels: PixelSpace) -> Option<Vec<u8>> {
     let size = usize::try_from(u32_at(profile, 0)?).ok()?;
     let profile = profile.get(..size)?;
+    visits::add(size);
     let is_icc = profile.get(36..40)? == b"acsp" && pixels.accept(profile.get(16..20)?);
     let count = usize::try_from(u32_at(profile, HEADER_BYTES)?).ok().filter(|count| is_icc && *count <= TAGS_MAX)?;
     let table = profile.get(HEADER_BYTES + 4..)?.get(..count * TAG_ENTRY_BYTES)?;

@@ -1,4 +1,4 @@
-//! Counts the work of metadata stripping in tests, in bytes looked at by what could repeat; nothing outside of them.
+//! Counts the bytes that metadata stripping looks at, in tests; nothing outside of them.
 
 #[cfg(test)]
 use std::cell::Cell;
@@ -8,7 +8,8 @@ thread_local! {
     static VISITS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Adds `bytes` that were looked at.
+/// Adds `bytes` that are looked at.
+#[inline]
 pub(super) fn add(bytes: usize) {
     #[cfg(test)]
     VISITS.set(VISITS.get() + bytes);
@@ -16,7 +17,7 @@ pub(super) fn add(bytes: usize) {
     let _ = bytes;
 }
 
-/// Bytes that this thread looked at during `work`.
+/// The bytes that this thread looks at during `work`.
 #[cfg(test)]
 pub(super) fn during(work: impl FnOnce()) -> usize {
     let before = VISITS.get();

@@ -1,6 +1,4 @@
 //! WebP (RFC 9649): lossy, lossless, with alpha, animated.
-//!
-//! Lossy pictures are decoded by image-webp, to its three planes; its way to RGB would take three times their memory.
 
 mod bits;
 mod chunks;
@@ -8,19 +6,15 @@ mod clean;
 mod codes;
 mod distances;
 mod lossless;
+mod lossy;
 
 use bytes::Bytes;
-use image_webp::DecodingError;
-use image_webp::vp8::Vp8Decoder;
 
 use self::chunks::{CHUNK_HEADER_BYTES, Chunk, Chunks, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, end_chunk, u24_at};
 use super::rewrite::{Rewrite, Rewritten};
 use super::{PictureLimits, Refusal, check_size};
 
 pub(super) use self::clean::clean;
-
-/// What the decoder of lossy pictures holds besides, in bytes.
-const LOSSY_BYTES: u64 = 1024 * 1024;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
@@ -147,12 +141,7 @@ impl<'a> Image<'a> {
 
     fn dimensions(&self) -> Result<(u32, u32), Refusal> {
         match (self.lossy, self.lossless) {
-            // A key frame (RFC 6386, section 9.1).
-            (Some([_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..]), None) => {
-                let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
-                Ok((side(*w0, *w1), side(*h0, *h1)))
-            }
-            (Some(_), None) => Err(Refusal::Broken("a lossy picture without its start".to_owned())),
+            (Some(lossy), None) => lossy::dimensions(lossy),
             (None, Some(lossless)) => lossless::dimensions(lossless),
             _ => Err(Refusal::Empty),
         }
@@ -161,11 +150,7 @@ impl<'a> Image<'a> {
     fn memory_bytes(&self) -> Result<u64, Refusal> {
         let (width, height) = self.dimensions()?;
         let pixels = u64::from(width.next_multiple_of(16)) * u64::from(height.next_multiple_of(16));
-        let mut bytes = 0;
-        if let Some(lossy) = self.lossy {
-            // Luma and two chroma planes of a quarter each, and a copy of the data.
-            bytes = pixels + pixels / 2 + lossy.len() as u64 + LOSSY_BYTES;
-        }
+        let mut bytes = if self.lossy.is_some() { lossy::memory_bytes(width) } else { 0 };
         if let Some(data) = self.lossless.or(self.alpha) {
             bytes = bytes.max(lossless::memory_bytes(data, pixels));
         }
@@ -176,10 +161,7 @@ impl<'a> Image<'a> {
         let (width, height) = self.dimensions()?;
         let alpha = self.alpha.map_or(Ok(Rewritten::default()), |alpha| decode_alpha(alpha, width, height))?;
         let image = match (self.lossy, self.lossless) {
-            (Some(lossy), _) => {
-                Vp8Decoder::decode_frame(lossy).map_err(refused)?;
-                Rewritten::Prefix(lossy.len())
-            }
+            (Some(lossy), _) => lossy::decode(lossy)?,
             (None, Some(lossless)) => trimmed(lossless, lossless::decode(lossless)?),
             (None, None) => return Err(Refusal::Empty),
         };
@@ -235,11 +217,4 @@ fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<Rewritten, Refu
         _ => return Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
     };
     if bits > 8 * data.len() { Err(Refusal::Truncated) } else { Ok(trimmed(alpha, 8 + bits)) }
-}
-
-fn refused(error: DecodingError) -> Refusal {
-    match error {
-        DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Refusal::Truncated,
-        error => Refusal::broken(error),
-    }
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::images::rewrite::Rewrite;
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 const HEADER_BYTES: usize = 6;
 const SCREEN_BYTES: usize = 7;
@@ -128,6 +128,7 @@ impl<'a> Blocks<'a> {
         loop {
             let length = *self.picture.get(at).ok_or(Refusal::Truncated)?;
             at += 1 + usize::from(length);
+            visits::add(1);
             if length == 0 {
                 return Ok(at);
             }

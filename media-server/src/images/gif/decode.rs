@@ -37,7 +37,7 @@ pub(in crate::images) fn decode(picture: &Bytes) -> Result<Bytes, Refusal> {
                 } else {
                     data.truncate(last);
                     data.extend_from_slice(&ending);
-                    put_sub_blocks(&mut rewrite, picture, first, &data);
+                    put_sub_blocks(&mut rewrite, &data);
                 }
                 continue;
             }
@@ -70,18 +70,11 @@ fn ending(data: &[u8], end: &End) -> Vec<u8> {
     ending
 }
 
-/// Writes `data` in sub-blocks that are as long as those at `at` of `picture`, as far as those reach.
-fn put_sub_blocks(rewrite: &mut Rewrite<'_>, picture: &[u8], mut at: usize, mut data: &[u8]) {
-    while !data.is_empty() {
-        let length = match picture.get(at).copied().map(usize::from) {
-            Some(length @ 1..) => length,
-            _ => SUB_BLOCK_BYTES_MAX,
-        };
-        let (block, rest) = data.split_at_checked(length).unwrap_or((data, &[]));
+/// Writes `data` in sub-blocks.
+fn put_sub_blocks(rewrite: &mut Rewrite<'_>, data: &[u8]) {
+    for block in data.chunks(SUB_BLOCK_BYTES_MAX) {
         rewrite.put(&[u8::try_from(block.len()).unwrap_or(u8::MAX)]);
         rewrite.put(block);
-        data = rest;
-        at += 1 + length;
     }
     rewrite.put(&[0]);
 }

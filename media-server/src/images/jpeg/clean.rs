@@ -14,7 +14,7 @@ use super::used_tables::used_tables;
 use crate::images::icc::{self, PixelSpace};
 use crate::images::orientation::{self, EXIF_PREFIX};
 use crate::images::rewrite::Rewrite;
-use crate::images::{PROFILE_BYTES_MAX, Refusal};
+use crate::images::{PROFILE_BYTES_MAX, Refusal, visits};
 
 /// The data of a JFIF segment without its thumbnail (T.871, 10.1).
 const JFIF_BYTES: usize = 14;
@@ -161,7 +161,10 @@ fn profile<'a>(parts: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Option<V
     if parts.clone().map(<[u8]>::len).sum::<usize>() > PROFILE_BYTES_MAX {
         return Err(Refusal::ProfileTooLarge);
     }
-    let mut parts: Vec<_> = parts.filter_map(|data| data.strip_prefix(ICC_PREFIX)?.split_first_chunk::<2>()).collect();
+    let mut parts: Vec<_> = parts
+        .inspect(|part| visits::add(part.len()))
+        .filter_map(|data| data.strip_prefix(ICC_PREFIX)?.split_first_chunk::<2>())
+        .collect();
     parts.sort_by_key(|([number, _], _)| *number);
     let count = parts.len();
     let is_in_place =

@@ -6,7 +6,7 @@ use super::clean::Part;
 use super::frame::Frame;
 use super::segments::{DHT, DQT, DRI, SOS};
 use super::tables::broken_table;
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 /// A table's class and destination: a scan uses what was defined last of each.
 type Slot = (u8, u8);
@@ -30,6 +30,7 @@ pub(super) fn used_tables(parts: &[Part<'_>]) -> Result<Vec<Vec<Range<usize>>>, 
         match part.segment.marker {
             marker @ (DHT | DQT | DRI) => {
                 for (slot, range) in tables(marker, data)? {
+                    visits::add(range.len());
                     current.retain(|(other, _)| *other != slot);
                     current.push((slot, definitions.len()));
                     definitions.push(Definition { segment, range, is_used: false });

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 pub(super) const SIGNATURE_BYTES: usize = 8;
 /// A chunk without its data: length, type and checksum.
@@ -35,11 +35,13 @@ impl<'a> Chunk<'a> {
         let (kind, rest) = rest.split_first_chunk().ok_or(Refusal::Truncated)?;
         let (data, rest) = rest.split_at_checked(length).ok_or(Refusal::Truncated)?;
         let checksum = u32::from_be_bytes(*rest.first_chunk().ok_or(Refusal::Truncated)?);
+        visits::add(FRAME_BYTES);
         Ok(Self { kind: *kind, range: at..at + length + FRAME_BYTES, data, checksum })
     }
 
     /// Refuses a wrong checksum.
     pub(super) fn check(&self) -> Result<(), Refusal> {
+        visits::add(self.range.len());
         if self.checksum == crc(self.kind, self.data) {
             Ok(())
         } else {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::images::rewrite::Rewrite;
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 /// Before the first chunk: `RIFF`, the size, `WEBP`.
 pub(super) const FILE_HEADER_BYTES: usize = 12;
@@ -58,6 +58,7 @@ impl<'a> Chunks<'a> {
         let (length, after) = after.split_first_chunk().ok_or(Refusal::Truncated)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Refusal::Truncated)?;
         let data = after.get(..length).ok_or(Refusal::Truncated)?;
+        visits::add(CHUNK_HEADER_BYTES);
         // The last one may come without what pads it.
         self.at = (start + CHUNK_HEADER_BYTES + length + length % 2).min(self.end);
         Ok(Some(Chunk { name: *name, data, range: start..self.at }))
