@@ -209,6 +209,12 @@ fn decoding(settings: &mut Settings) -> Result<DecodingConfig, SettingError> {
                 "how long a picture may wait to be decoded; past it the answer is 503",
             )?,
         },
+        deadline: settings.seconds(
+            "DECODE_DEADLINE_SECONDS",
+            15,
+            1..=600,
+            "how long a picture may take to be decoded, the wait included; past it the decoder stops and the answer is 503",
+        )?,
         memory_bytes: settings.number(
             "DECODE_MEMORY_BYTES",
             192 * 1024 * 1024,

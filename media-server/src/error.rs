@@ -55,7 +55,10 @@ impl From<Problem> for Error {
 
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        match refusal {
+            Refusal::Stopped => Self::Busy(Overload::TookTooLong),
+            refusal => Self::Refused(refusal),
+        }
     }
 }
 
@@ -69,6 +72,7 @@ impl From<RenderError> for Error {
     /// The decoders that make pixels take less than those that accept an upload: what they refuse is no fault of ours.
     fn from(error: RenderError) -> Self {
         match error {
+            RenderError::Decode(Refusal::Stopped) => Self::Busy(Overload::TookTooLong),
             RenderError::Decode(refusal) => Self::NoRendition(refusal),
             RenderError::Encode(_) => Self::Internal(error.to_string()),
         }

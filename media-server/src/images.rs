@@ -15,12 +15,15 @@ pub(crate) mod orientation;
 mod png;
 mod rewrite;
 mod visits;
-mod webp;
+pub(crate) mod webp;
+pub mod work;
 
 use std::fmt::Display;
 
 use bytes::Bytes;
 use shared::media_api::ImageKind;
+
+use work::Work;
 
 pub use icc::PROFILE_BYTES_MAX;
 pub use jpeg::Middle;
@@ -64,6 +67,15 @@ pub enum Refusal {
         /// What all share.
         max_bytes: u64,
     },
+    /// More than a picture of its pixels and bytes may take.
+    #[error("decoding it takes more than {budget} steps, the most for its pixels and bytes")]
+    TooMuchWork {
+        /// The steps it may take.
+        budget: u64,
+    },
+    /// Its outcome is no longer awaited.
+    #[error("decoding it was stopped")]
+    Stopped,
     /// It ends too early.
     #[error("it is cut short")]
     Truncated,
@@ -127,6 +139,11 @@ pub fn clean(picture: &Bytes) -> Result<Cleaned, Refusal> {
 }
 
 impl Cleaned {
+    /// The picture's bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// What [`Self::decode`] takes of memory, in bytes; what is larger than `limits` is refused.
     pub fn memory_bytes(&self, limits: PictureLimits) -> Result<u64, Refusal> {
         let decoder = match self.kind {
@@ -142,25 +159,25 @@ impl Cleaned {
     /// What [`Self::decode_for`] keeps, in bytes, and what making pixels of that takes; none where it keeps nothing.
     pub fn middle_memory_bytes(&self, size: u32) -> Option<u64> {
         match self.kind {
-            ImageKind::Jpeg => jpeg::middle_memory_bytes(&self.bytes, size).ok(),
+            ImageKind::Jpeg => jpeg::middle_memory_bytes(&self.bytes, size).ok().map(|(bytes, ..)| bytes),
             _ => None,
         }
     }
 
     /// Decodes a JPEG like [`Self::decode`] does, and keeps what a square of `size` pixels is made of.
-    pub fn decode_for(self, size: u32) -> Result<(Accepted, Middle), Refusal> {
-        let (bytes, middle) = jpeg::decode_for(&self.bytes, size)?;
+    pub fn decode_for(self, size: u32, work: &mut Work) -> Result<(Accepted, Middle), Refusal> {
+        let (bytes, middle) = jpeg::decode_for(&self.bytes, size, work)?;
         Ok((Accepted { kind: self.kind, bytes }, middle))
     }
 
     /// Decodes all frames, and drops what follows the end of their compressed data. Takes tens of milliseconds for ten
     /// megapixels: call it on a thread of [`crate::decoding`], after [`Self::memory_bytes`].
-    pub fn decode(self) -> Result<Accepted, Refusal> {
+    pub fn decode(self, work: &mut Work) -> Result<Accepted, Refusal> {
         let bytes = match self.kind {
-            ImageKind::Jpeg => jpeg::decode(&self.bytes),
-            ImageKind::Png => png::decode(&self.bytes),
-            ImageKind::Gif => gif::decode(&self.bytes),
-            ImageKind::Webp => webp::decode(&self.bytes),
+            ImageKind::Jpeg => jpeg::decode(&self.bytes, work),
+            ImageKind::Png => png::decode(&self.bytes, work),
+            ImageKind::Gif => gif::decode(&self.bytes, work),
+            ImageKind::Webp => webp::decode(&self.bytes, work),
         }?;
         Ok(Accepted { kind: self.kind, bytes })
     }
@@ -170,7 +187,7 @@ impl Cleaned {
 pub fn accept(picture: &Bytes, limits: PictureLimits) -> Result<Accepted, Refusal> {
     let cleaned = clean(picture)?;
     cleaned.memory_bytes(limits)?;
-    cleaned.decode()
+    cleaned.decode(&mut Work::default())
 }
 
 /// Refuses a picture by its size, before any of it is decoded.

@@ -21,6 +21,8 @@ pub mod config;
 pub mod decoding;
 pub mod delivery;
 pub mod error;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod images;
 pub mod listing;
 pub mod readiness;
@@ -85,7 +87,8 @@ impl App {
         Ok(Self {
             secret: Secret::read(&config.media_secret_file)?,
             storage: Storage::open(&config.storage, clock).await?,
-            decoding: Decoding::start(&config.decoding).map_err(StartError::Decoding)?,
+            decoding: Decoding::start(&config.decoding, config.rendition_sizes.largest())
+                .map_err(StartError::Decoding)?,
             renditions: Renditions::new(config.rendition_sizes.clone(), &config.decoding),
             picture_bytes_max: config.picture_bytes_max,
             bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),

@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod frame;
 mod in_flight;
+mod memory;
 mod orientation;
 mod shrink;
 
@@ -31,6 +32,7 @@ use tokio::time::timeout;
 use crate::App;
 use crate::decoding::DecodingConfig;
 use crate::error::Error;
+use crate::images::work::Work;
 use crate::images::{Middle, Refusal};
 use crate::storage::{Picture, RenditionKey, Storage};
 use asked::RenditionSizes;
@@ -201,28 +203,31 @@ pub enum Source {
 
 impl Source {
     /// What [`Self::rendition`] takes of memory, in bytes.
-    pub fn memory_bytes(&self, size: u32) -> Result<u64, RenderError> {
+    pub fn memory_bytes(&self, size: u32) -> Result<u64, Refusal> {
         match self {
-            Self::Picture(picture) => decode::memory_bytes(picture, size).map_err(RenderError::Decode),
-            Self::Middle(middle) => Ok(decode::BASE_BYTES + middle.pixels_memory_bytes()),
+            Self::Picture(picture) => memory::bytes(picture, size),
+            Self::Middle(middle) => Ok(memory::middle_bytes(middle, size)),
         }
     }
 
     /// Makes a rendition. Of a picture it takes as long as decoding it: for the threads of [`crate::decoding`], after
     /// [`Self::memory_bytes`].
-    pub fn rendition(self, size: u32) -> Result<Encoded, RenderError> {
+    pub fn rendition(self, size: u32, work: &mut Work) -> Result<Encoded, RenderError> {
         let frame = match self {
-            Self::Picture(picture) => decode::first_frame(&picture, size).map_err(RenderError::Decode)?,
+            Self::Picture(picture) => decode::first_frame(&picture, size, work).map_err(RenderError::Decode)?,
             Self::Middle(middle) => decode::jpeg_frame(&middle),
         };
-        render_frame(&frame, size).map_err(RenderError::Encode)
+        render_frame(frame, size).map_err(RenderError::Encode)
     }
 }
 
-fn render_frame(frame: &Frame, size: u32) -> Result<Encoded, EncodeError> {
-    let square = shrink::square(frame, size);
-    let square = colours::to_srgb(square, frame.profile.as_deref()).without_needless_alpha();
-    encode::encode(&frame.orientation.upright(square))
+fn render_frame(frame: Frame, size: u32) -> Result<Encoded, EncodeError> {
+    let square = shrink::square(&frame, size);
+    let Frame { profile, orientation, pixels, .. } = frame;
+    // Colours are converted in memory that the pixels had.
+    drop(pixels);
+    let square = colours::to_srgb(square, profile.as_deref()).without_needless_alpha();
+    encode::encode(&orientation.upright(square))
 }
 
 /// Why there is no rendition.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How much is done at once, and how much may wait.
 #[derive(Clone, Debug)]
@@ -46,9 +46,53 @@ pub enum Overload {
     /// It waited too long.
     #[error("it waited too long in the queue")]
     WaitedTooLong,
+    /// It did not end by its deadline, and was stopped.
+    #[error("it took too long")]
+    TookTooLong,
     /// It panicked, which is a fault of ours; the thread lives on.
     #[error("the work panicked")]
     Panicked,
+}
+
+/// The stop signal of running work: its outcome is no longer awaited, because the request was dropped or its deadline has
+/// passed. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StopSignal(Arc<Stop>);
+
+#[derive(Debug, Default)]
+struct Stop {
+    is_stopped: AtomicBool,
+    notify: Notify,
+}
+
+impl StopSignal {
+    /// Whether the work should end. One atomic load.
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Completes when the work should end.
+    pub async fn stopped(&self) {
+        let notified = self.0.notify.notified();
+        if !self.is_stopped() {
+            notified.await;
+        }
+    }
+
+    /// Gives the signal; it is not taken back.
+    pub fn stop(&self) {
+        self.0.is_stopped.store(true, Ordering::Relaxed);
+        self.0.notify.notify_waiters();
+    }
+}
+
+/// Stops the work when the future that awaits it is dropped.
+struct StopOnDrop(StopSignal);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// The threads. Cheap to clone; they end with the last clone.
@@ -84,17 +128,36 @@ impl<W: Worker> Workers<W> {
     /// Does `work` as soon as a thread is free. Work that nobody waits for any more, or that waited too long, is not
     /// begun, and who waited too long is told so at once.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut W) -> T + Send + 'static) -> Result<T, Overload> {
+        self.submit(|worker, _| work(worker), &StopSignal::default()).await
+    }
+
+    /// Does the same with work that polls a stop signal. The signal is given when this future is dropped, and `limit`
+    /// after the call, the wait in the queue included: the outcome is then [`Overload::TookTooLong`] at once.
+    pub async fn run_stoppable<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&mut W, &StopSignal) -> T + Send + 'static,
+    ) -> Result<T, Overload> {
+        let stop = StopOnDrop(StopSignal::default());
+        timeout(limit, self.submit(work, &stop.0)).await.unwrap_or(Err(Overload::TookTooLong))
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut W, &StopSignal) -> T + Send + 'static,
+        stop: &StopSignal,
+    ) -> Result<T, Overload> {
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + self.queue_timeout;
         // Taken once: by the thread that begins the work, or by who no longer waits for it.
         let is_taken = Arc::new(AtomicBool::new(false));
-        let may_begin = Arc::clone(&is_taken);
+        let (may_begin, stop) = (Arc::clone(&is_taken), stop.clone());
         let job: Job<W> = Box::new(move |worker| {
             if reply.is_closed() || may_begin.swap(true, Ordering::SeqCst) {
                 return;
             }
             let done = if Instant::now() < deadline {
-                catch_unwind(AssertUnwindSafe(|| work(worker))).map_err(|_| Overload::Panicked)
+                catch_unwind(AssertUnwindSafe(|| work(worker, &stop))).map_err(|_| Overload::Panicked)
             } else {
                 Err(Overload::WaitedTooLong)
             };
@@ -203,6 +266,48 @@ mod tests {
         assert_eq!(workers.run(|()| ()).await, Err(Overload::WaitedTooLong));
         release.send(()).unwrap();
         assert_eq!(first.await, Ok(true), "what has begun is not cut");
+    }
+
+    /// Work that ends only when it is stopped.
+    fn until_stopped(entered: oneshot::Sender<()>) -> impl FnOnce(&mut (), &StopSignal) + Send + 'static {
+        |(), stop| {
+            let _ = entered.send(());
+            while !stop.is_stopped() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn dropping_the_future_stops_the_work_and_frees_its_thread() {
+        let workers = one_thread(8, Duration::from_mins(1));
+        let (entered, is_running) = oneshot::channel();
+        let mut dropped = Box::pin(workers.run_stoppable(Duration::from_mins(1), until_stopped(entered)));
+        assert!((&mut dropped).now_or_never().is_none());
+        is_running.await.unwrap();
+        drop(dropped);
+        assert_eq!(workers.run(|()| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn the_deadline_stops_the_work_and_frees_its_thread() {
+        let workers = one_thread(8, Duration::from_mins(1));
+        let (entered, is_running) = oneshot::channel();
+        let mut late = Box::pin(workers.run_stoppable(Duration::from_millis(1), until_stopped(entered)));
+        assert!((&mut late).now_or_never().is_none());
+        is_running.await.unwrap();
+        assert_eq!(late.await, Err(Overload::TookTooLong));
+        assert_eq!(workers.run(|()| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_stop_signal_wakes_those_who_await_it() {
+        let stop = StopSignal::default();
+        let mut stopped = Box::pin(stop.stopped());
+        assert!((&mut stopped).now_or_never().is_none());
+        stop.stop();
+        stopped.await;
+        stop.stopped().await;
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use shared::workers::Overload;
+use shared::workers::{Overload, StopSignal};
 
 use crate::images::Refusal;
 
@@ -50,16 +50,26 @@ impl MemoryBudget {
         self.units(bytes).is_some()
     }
 
-    /// Waits until `bytes` are free; who came first gets them first. For a thread that may block.
-    pub fn take(&self, bytes: u64) -> Result<MemoryShare, NoMemory> {
-        let Some(units) = self.units(bytes) else {
-            let refusal = Refusal::TooMuchMemory { needed_bytes: bytes, max_bytes: self.total_bytes };
-            return Err(NoMemory::Never(refusal));
-        };
+    /// Refuses what is more than there is in all.
+    pub fn check(&self, bytes: u64) -> Result<u32, Refusal> {
+        let refusal = Refusal::TooMuchMemory { needed_bytes: bytes, max_bytes: self.total_bytes };
+        self.units(bytes).ok_or(refusal)
+    }
+
+    /// Waits until `bytes` are free, or `stop` is given; who came first gets them first. For a thread that may block.
+    pub fn take(&self, bytes: u64, stop: &StopSignal) -> Result<MemoryShare, NoMemory> {
+        let units = self.check(bytes).map_err(NoMemory::Never)?;
         let free = Arc::clone(&self.free).acquire_many_owned(units);
-        match self.runtime.block_on(async { timeout(self.timeout, free).await }) {
+        let permit = async {
+            tokio::select! {
+                permit = timeout(self.timeout, free) => permit.map_err(|_| Overload::WaitedTooLong),
+                () = stop.stopped() => Err(Overload::TookTooLong),
+            }
+        };
+        match self.runtime.block_on(permit) {
             Ok(Ok(permit)) => Ok(MemoryShare { _permit: permit }),
-            Ok(Err(_)) | Err(_) => Err(NoMemory::NotNow(Overload::WaitedTooLong)),
+            Ok(Err(_)) => Err(NoMemory::NotNow(Overload::WaitedTooLong)),
+            Err(overload) => Err(NoMemory::NotNow(overload)),
         }
     }
 
@@ -76,7 +86,7 @@ mod tests {
 
     async fn take(budget: &MemoryBudget, bytes: u64) -> Result<MemoryShare, NoMemory> {
         let budget = budget.clone();
-        tokio::task::spawn_blocking(move || budget.take(bytes)).await.unwrap()
+        tokio::task::spawn_blocking(move || budget.take(bytes, &StopSignal::default())).await.unwrap()
     }
 
     #[tokio::test]
@@ -96,6 +106,19 @@ mod tests {
         let _first = take(&budget, 60 * UNIT_BYTES).await.unwrap();
         let refused = take(&budget, 60 * UNIT_BYTES).await.unwrap_err();
         assert_eq!(refused, NoMemory::NotNow(Overload::WaitedTooLong));
+    }
+
+    #[tokio::test]
+    async fn a_stop_signal_ends_the_wait() {
+        let budget = MemoryBudget::new(100 * UNIT_BYTES, Duration::from_mins(1));
+        let _first = take(&budget, 60 * UNIT_BYTES).await.unwrap();
+        let stop = StopSignal::default();
+        let waiting = tokio::task::spawn_blocking({
+            let (budget, stop) = (budget.clone(), stop.clone());
+            move || budget.take(60 * UNIT_BYTES, &stop)
+        });
+        stop.stop();
+        assert_eq!(waiting.await.unwrap().unwrap_err(), NoMemory::NotNow(Overload::TookTooLong));
     }
 
     #[tokio::test]

@@ -1,43 +1,79 @@
-//! GIF (87a, 89a): decoded to the number of its pixels and not on to pixels, which can be made of any codes.
+//! GIF (87a, 89a), decoded to the lengths of its strings and not on to pixels: in 8 kB, and in a tenth of the time.
 
+mod blocks;
 mod clean;
-mod decode;
 mod lzw;
+mod trim;
 
-use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
+use bytes::Bytes;
 
+use self::blocks::{Block, Blocks, Image};
+use self::lzw::{Lengths, Lzw, Steps};
+use super::rewrite::Rewrite;
+use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
 pub(super) use self::clean::clean;
-pub(super) use self::decode::decode;
+
+/// Steps that a file may take for each pixel, its frames counted as large as the screen, and for each byte.
+const STEPS: (u64, u64) = (5, 1);
+
+/// Steps of an image, however small.
+const FRAME_STEPS: u64 = 8;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
-    /// The table of codes, and what the decoder that looks for the sizes of frames holds.
-    const BYTES: u64 = 512 * 1024;
-    let mut decoder = decoder(picture)?;
+    // The codes of an image are copied where they are cut.
+    size(picture, limits).map(|_| (size_of::<Lengths>() + picture.len()) as u64)
+}
+
+/// Width, height and frames.
+fn size(picture: &[u8], limits: PictureLimits) -> Result<(u32, u32, u32), Refusal> {
+    let mut blocks = Blocks::new(picture)?;
+    let (mut width, mut height) = blocks.screen();
     let mut frames = 0;
-    // What all frames so far cover: one may reach out of the screen that it is drawn on.
-    let (mut width, mut height) = (u32::from(decoder.width()), u32::from(decoder.height()));
-    while let Some(frame) = decoder.next_frame_info().map_err(refused)? {
-        width = width.max(u32::from(frame.left) + u32::from(frame.width));
-        height = height.max(u32::from(frame.top) + u32::from(frame.height));
-        frames += 1;
-        check_size(width, height, frames, limits)?;
+    loop {
+        match blocks.next()? {
+            Block::Extension(_) => {}
+            Block::Image(image) => {
+                // A frame may reach out of the screen that it is drawn on.
+                width = width.max(image.left + image.width);
+                height = height.max(image.top + image.height);
+                frames += 1;
+                check_size(width, height, frames, limits)?;
+            }
+            Block::Trailer if frames == 0 => return Err(Refusal::Empty),
+            Block::Trailer => return Ok((width, height, frames)),
+        }
     }
-    if frames == 0 { Err(Refusal::Empty) } else { Ok(BYTES + picture.len() as u64) }
 }
 
-fn decoder(picture: &[u8]) -> Result<Decoder<&[u8]>, Refusal> {
-    let mut options = DecodeOptions::new();
-    options.set_color_output(ColorOutput::Indexed);
-    options.skip_frame_decoding(true);
-    options.read_info(picture).map_err(refused)
-}
-
-fn refused(error: DecodingError) -> Refusal {
-    match error {
-        DecodingError::UnexpectedEof => Refusal::Truncated,
-        error => Refusal::broken(error),
+/// Decodes all frames; returns the picture with the codes of each ending where its last pixel is made.
+pub(super) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
+    let (width, height, frames) = size(picture, PictureLimits { pixels_max: u64::MAX })?;
+    work.limit(u64::from(width) * u64::from(height) * u64::from(frames), picture.len() as u64, STEPS);
+    let mut blocks = Blocks::new(picture)?;
+    let (mut lengths, mut steps) = (Lengths::default(), Steps::OF_RENDITION);
+    let mut rewrite = Rewrite::new(picture);
+    let mut kept_to = 0;
+    loop {
+        match blocks.next()? {
+            Block::Extension(_) => {}
+            Block::Image(Image { width, height, code_size, data, range, .. }) => {
+                work.spend(FRAME_STEPS)?;
+                let pixels = u64::from(width) * u64::from(height);
+                let end = Lzw::new(data, steps, work).decode(code_size, pixels, &mut lengths)?;
+                steps = Steps::OF_VERIFICATION;
+                if !end.is_last {
+                    rewrite.keep(kept_to..range.end - data.len());
+                    trim::put(&mut rewrite, data, &end);
+                    kept_to = range.end;
+                }
+            }
+            Block::Trailer => {
+                rewrite.keep(kept_to..blocks.at());
+                return Ok(rewrite.finish().into_bytes(picture));
+            }
+        }
     }
 }

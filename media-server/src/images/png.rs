@@ -4,8 +4,10 @@
 mod chunks;
 mod clean;
 mod decode;
+mod deflate;
 mod header;
 mod image_data;
+mod skipping;
 
 pub(super) use self::clean::clean;
 pub(super) use self::decode::{decode, memory_bytes};

@@ -5,16 +5,27 @@ mod chunks;
 mod clean;
 mod codes;
 mod distances;
+mod footprint;
 mod lossless;
 mod lossy;
 
 use bytes::Bytes;
 
 use self::chunks::{CHUNK_HEADER_BYTES, Chunk, Chunks, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, end_chunk, u24_at};
+use self::lossless::Bitstream;
 use super::rewrite::{Rewrite, Rewritten};
+use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
 pub(super) use self::clean::clean;
+pub(crate) use self::footprint::{Footprint, footprint};
+
+/// Steps that a file may take for each pixel, its frames counted as large as the canvas, and for each byte.
+const STEPS: (u64, u64) = (6, 0);
+
+/// Steps of an image, however small: of a lossless one, and of a lossy one, whose decoder sets its tables up.
+const LOSSLESS_STEPS: u64 = 300;
+const LOSSY_STEPS: u64 = 4500;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
@@ -40,12 +51,13 @@ pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64,
 }
 
 /// Decodes all frames; returns the picture without what follows the end of their compressed data.
-pub(super) fn decode(picture: &Bytes) -> Result<Bytes, Refusal> {
+pub(super) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
     let mut chunks = Chunks::of_file(picture)?;
     let first = chunks.next()?.ok_or(Refusal::Empty)?;
-    let canvas = if first.name == *b"VP8X" { Some(canvas(&first)?) } else { None };
-    let mut still = Image::default().add(&first)?;
+    let is_extended = first.name == *b"VP8X";
+    let canvas = if is_extended { canvas(&first)? } else { Image::default().add(&first)?.dimensions()? };
     let mut frames = 0;
+    let mut still = Image::default().add(&first)?;
     while let Some(chunk) = chunks.next()? {
         if chunk.name == *b"ANMF" {
             frames += 1;
@@ -53,40 +65,25 @@ pub(super) fn decode(picture: &Bytes) -> Result<Bytes, Refusal> {
             still = still.add(&chunk)?;
         }
     }
-    if frames == 0 && canvas.is_some_and(|canvas| still.dimensions() != Ok(canvas)) {
+    work.limit(u64::from(canvas.0) * u64::from(canvas.1) * frames.max(1), picture.len() as u64, STEPS);
+    if frames == 0 && is_extended && still.dimensions() != Ok(canvas) {
         return Err(Refusal::Broken("it is not as large as it says".to_owned()));
     }
-    let trimmed = if frames == 0 { still.decode()? } else { Trimmed::default() };
+    let trimmed = if frames == 0 { still.decode(work)? } else { Trimmed::default() };
     let mut rewrite = Rewrite::new(picture);
     rewrite.keep(0..FILE_HEADER_BYTES);
     chunks = Chunks::of_file(picture)?;
     while let Some(chunk) = chunks.next()? {
         if chunk.name == *b"ANMF" {
-            decode_frame(&mut rewrite, picture, &chunk, canvas.unwrap_or_default())?;
+            let image = frame(picture, &chunk)?;
+            check_place(&chunk, canvas, image.dimensions()?)?;
+            image.decode(work)?.put_frame(&mut rewrite, picture, &chunk)?;
         } else {
             trimmed.put(&mut rewrite, &chunk)?;
         }
     }
     end_chunk(&mut rewrite, 0)?;
     Ok(rewrite.finish().into_bytes(picture))
-}
-
-fn decode_frame(
-    rewrite: &mut Rewrite<'_>,
-    picture: &[u8],
-    chunk: &Chunk<'_>,
-    canvas: (u32, u32),
-) -> Result<(), Refusal> {
-    let image = frame(picture, chunk)?;
-    check_place(chunk, canvas, image.dimensions()?)?;
-    let trimmed = image.decode()?;
-    let start = rewrite.len();
-    rewrite.keep(chunk.range.start..chunk.range.start + CHUNK_HEADER_BYTES + FRAME_HEADER_BYTES);
-    let mut chunks = Chunks::of_frame(picture, chunk);
-    while let Some(chunk) = chunks.next()? {
-        trimmed.put(rewrite, &chunk)?;
-    }
-    end_chunk(rewrite, start)
 }
 
 /// The dimensions that VP8X tells.
@@ -157,12 +154,20 @@ impl<'a> Image<'a> {
         Ok(bytes)
     }
 
-    fn decode(&self) -> Result<Trimmed, Refusal> {
+    fn decode(&self, work: &mut Work) -> Result<Trimmed, Refusal> {
         let (width, height) = self.dimensions()?;
-        let alpha = self.alpha.map_or(Ok(Rewritten::default()), |alpha| decode_alpha(alpha, width, height))?;
+        let mut decode_alpha = |alpha| decode_alpha(alpha, width, height, work);
+        let alpha = self.alpha.map_or(Ok(Rewritten::default()), &mut decode_alpha)?;
         let image = match (self.lossy, self.lossless) {
-            (Some(lossy), _) => lossy::decode(lossy)?,
-            (None, Some(lossless)) => trimmed(lossless, lossless::decode(lossless)?),
+            (Some(lossy), _) => {
+                work.spend(LOSSY_STEPS)?;
+                lossy::decode(lossy, work)?
+            }
+            (None, Some(lossless)) => {
+                work.spend(LOSSLESS_STEPS)?;
+                let left = Bitstream::of_picture(lossless)?.decode(work)?;
+                trimmed(lossless, 8 * lossless.len() - left)
+            }
             (None, None) => return Err(Refusal::Empty),
         };
         Ok(Trimmed { image, alpha })
@@ -177,6 +182,17 @@ struct Trimmed {
 }
 
 impl Trimmed {
+    /// Appends a frame.
+    fn put_frame(&self, rewrite: &mut Rewrite<'_>, picture: &[u8], frame: &Chunk<'_>) -> Result<(), Refusal> {
+        let start = rewrite.len();
+        rewrite.keep(frame.range.start..frame.range.start + CHUNK_HEADER_BYTES + FRAME_HEADER_BYTES);
+        let mut chunks = Chunks::of_frame(picture, frame);
+        while let Some(chunk) = chunks.next()? {
+            self.put(rewrite, &chunk)?;
+        }
+        end_chunk(rewrite, start)
+    }
+
     /// Appends a chunk, trimmed if it is one of the image's.
     fn put(&self, rewrite: &mut Rewrite<'_>, chunk: &Chunk<'_>) -> Result<(), Refusal> {
         let trimmed = match &chunk.name {
@@ -209,11 +225,11 @@ fn trimmed(data: &[u8], bits: usize) -> Rewritten {
 }
 
 /// An alpha plane (section 2.7.1.2): as it is, or lossless.
-fn decode_alpha(alpha: &[u8], width: u32, height: u32) -> Result<Rewritten, Refusal> {
+fn decode_alpha(alpha: &[u8], width: u32, height: u32, work: &mut Work) -> Result<Rewritten, Refusal> {
     let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
     let bits = match header & 3 {
         0 => 8 * width as usize * height as usize,
-        1 => lossless::decode_alpha(data, width, height)?,
+        1 => 8 * data.len() - Bitstream::of_alpha(data, width, height).decode(work)?,
         _ => return Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
     };
     if bits > 8 * data.len() { Err(Refusal::Truncated) } else { Ok(trimmed(alpha, 8 + bits)) }

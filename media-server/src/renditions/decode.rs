@@ -9,36 +9,20 @@ use shared::media_api::ImageKind;
 use super::frame::{Frame, Samples};
 use super::orientation::Orientation;
 use crate::images::jpeg::{self, Colours};
+use crate::images::work::Work;
 use crate::images::{PROFILE_BYTES_MAX, Refusal, kind, rounded};
 
 /// What the PNG decoder may hold of chunks, in bytes: a profile, unpacked, and what goes with it.
 const PNG_CHUNK_BYTES_MAX: usize = 2 * PROFILE_BYTES_MAX;
 
-/// What the codes of a lossless WebP are thought to take at most, in bytes: some thousand groups of them.
-const WEBP_CODES_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What is needed beside pixels, in bytes: a profile and its tables, a few rows, the square and its files.
-pub(super) const BASE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// What [`first_frame`], and what follows it, take of memory, in bytes.
-pub(super) fn memory_bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
-    let bytes = match kind(picture).ok_or(Refusal::UnknownKind)? {
-        ImageKind::Jpeg => jpeg::middle_memory_bytes(picture, size)?,
-        ImageKind::Png => png_reader(picture)?.output_buffer_size().ok_or(Refusal::Sides)? as u64,
-        ImageKind::Gif => gif_memory_bytes(picture)?,
-        ImageKind::Webp => webp_memory_bytes(picture)?,
-    };
-    Ok(BASE_BYTES + bytes)
-}
-
 /// Decodes the first frame of `picture`, or its middle, as large as a square of `size` pixels needs it. It has been accepted
 /// by [`crate::images`], which bounds its size; what fails here is told as there.
-pub(super) fn first_frame(picture: &[u8], size: u32) -> Result<Frame, Refusal> {
+pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<Frame, Refusal> {
     match kind(picture).ok_or(Refusal::UnknownKind)? {
-        ImageKind::Jpeg => Ok(jpeg_frame(&jpeg::middle(picture, size)?)),
-        ImageKind::Png => png(picture),
-        ImageKind::Gif => gif(picture),
-        ImageKind::Webp => webp(picture),
+        ImageKind::Jpeg => Ok(jpeg_frame(&jpeg::middle(picture, size, work)?)),
+        ImageKind::Png => png(picture, work),
+        ImageKind::Gif => gif(picture, work),
+        ImageKind::Webp => webp(picture, work),
     }
 }
 
@@ -88,7 +72,7 @@ fn lights([y, cb, cr]: [u8; 3]) -> [f32; 3] {
     [light + 1.402 * red, light - 0.344_136 * blue - 0.714_136 * red, light + 1.772 * blue]
 }
 
-fn png_reader(picture: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Refusal> {
+pub(super) fn png_reader(picture: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Refusal> {
     let mut options = png::DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     let mut decoder = png::Decoder::new_with_options(Cursor::new(picture), options);
@@ -97,17 +81,23 @@ fn png_reader(picture: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Refusal> {
     decoder.read_info().map_err(Refusal::broken)
 }
 
-fn png(picture: &[u8]) -> Result<Frame, Refusal> {
-    let mut reader = png_reader(picture)?;
-    let mut pixels = vec![0; reader.output_buffer_size().ok_or(Refusal::Sides)?];
-    // Of an animation this is the image for those who show none; as a rule it is the first frame, too.
-    let image = reader.next_frame(&mut pixels).map_err(Refusal::broken)?;
-    let samples = match image.color_type {
+pub(super) fn png_samples(colours: png::ColorType) -> Samples {
+    match colours {
         png::ColorType::Grayscale => Samples::Gray,
         png::ColorType::GrayscaleAlpha => Samples::GrayAlpha,
         png::ColorType::Rgba => Samples::Rgba,
         png::ColorType::Rgb | png::ColorType::Indexed => Samples::Rgb,
-    };
+    }
+}
+
+fn png(picture: &[u8], work: &mut Work) -> Result<Frame, Refusal> {
+    let mut reader = png_reader(picture)?;
+    let info = reader.info();
+    work.spend(u64::from(info.width) * u64::from(info.height))?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or(Refusal::Sides)?];
+    // Of an animation this is the image for those who show none; as a rule it is the first frame, too.
+    let image = reader.next_frame(&mut pixels).map_err(Refusal::broken)?;
+    let samples = png_samples(image.color_type);
     let (width, height) = (image.width, image.height);
     // What is said after the image counts, too; it has been checked.
     let _ = reader.finish();
@@ -117,38 +107,35 @@ fn png(picture: &[u8]) -> Result<Frame, Refusal> {
     Ok(Frame { width, height, samples, pixels, profile, orientation })
 }
 
-fn gif_decoder(picture: &[u8]) -> Result<gif::Decoder<&[u8]>, Refusal> {
+pub(super) fn gif_decoder(picture: &[u8]) -> Result<gif::Decoder<&[u8]>, Refusal> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
     options.read_info(picture).map_err(Refusal::broken)
 }
 
-/// The frame, and the screen that it is laid on.
-fn gif_memory_bytes(picture: &[u8]) -> Result<u64, Refusal> {
-    let mut decoder = gif_decoder(picture)?;
-    let screen = u64::from(decoder.width()) * u64::from(decoder.height());
+/// Reads up to the first frame; the size of the screen, or of the frame where there is none.
+pub(super) fn gif_screen(decoder: &mut gif::Decoder<&[u8]>) -> Result<(u32, u32), Refusal> {
+    let (width, height) = (decoder.width(), decoder.height());
     let frame = decoder.next_frame_info().map_err(Refusal::broken)?.ok_or(Refusal::Empty)?;
-    let (width, height) = (u64::from(frame.width), u64::from(frame.height));
-    Ok((screen + width * height) * 4)
+    let screen = if width == 0 || height == 0 { (frame.width, frame.height) } else { (width, height) };
+    Ok((screen.0.into(), screen.1.into()))
 }
 
-fn gif(picture: &[u8]) -> Result<Frame, Refusal> {
+fn gif(picture: &[u8], work: &mut Work) -> Result<Frame, Refusal> {
     let mut decoder = gif_decoder(picture)?;
-    let (left, top, width, height) = {
-        let frame = decoder.next_frame_info().map_err(Refusal::broken)?.ok_or(Refusal::Empty)?;
-        (frame.left.into(), frame.top.into(), usize::from(frame.width), usize::from(frame.height))
-    };
+    let (screen_width, screen_height) = gif_screen(&mut decoder)?;
+    let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
+    let place = (usize::from(frame.left), usize::from(frame.top));
+    let (width, height) = (frame.width, frame.height);
+    work.spend(u64::from(width) * u64::from(height))?;
     let mut pixels = vec![0; decoder.buffer_size()];
     decoder.read_into_buffer(&mut pixels).map_err(Refusal::broken)?;
-    let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
-    let (screen_width, screen_height) = if screen.0 == 0 || screen.1 == 0 { (width, height) } else { screen };
-    if (left, top, width, height) != (0, 0, screen_width, screen_height) {
-        pixels = placed(&pixels, width, (left, top), (screen_width, screen_height));
+    if (place, width.into(), height.into()) != ((0, 0), screen_width, screen_height) {
+        pixels = placed(&pixels, width.into(), place, (screen_width as usize, screen_height as usize));
     }
-    let side = |pixels: usize| u32::try_from(pixels).map_err(|_| Refusal::Sides);
     Ok(Frame {
-        width: side(screen_width)?,
-        height: side(screen_height)?,
+        width: screen_width,
+        height: screen_height,
         samples: Samples::Rgba,
         pixels,
         profile: decoder.icc_profile().map(<[u8]>::to_vec),
@@ -171,28 +158,11 @@ fn placed(frame: &[u8], frame_width: usize, (left, top): (usize, usize), (width,
     screen
 }
 
-/// The pixels, and what their decoder keeps, an estimate where it is the codes of a lossless picture: of a lossy picture
-/// three planes, and the opacity as it is unpacked; of a lossless one the pixels once more where nothing shines through; of
-/// an animation a canvas and a frame.
-fn webp_memory_bytes(picture: &[u8]) -> Result<u64, Refusal> {
-    let mut decoder = WebPDecoder::new(Cursor::new(picture)).map_err(Refusal::broken)?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width.next_multiple_of(16)) * u64::from(height.next_multiple_of(16));
-    let kept = match (decoder.is_animated(), decoder.is_lossy(), decoder.has_alpha()) {
-        (true, ..) => 8,
-        (false, true, true) => 7,
-        (false, false, true) => 1,
-        (false, true, false) => 2,
-        (false, false, false) => 4,
-    };
-    let codes = if decoder.is_lossy() { 0 } else { (picture.len() as u64 * 16).min(WEBP_CODES_BYTES) };
-    Ok(pixels * (4 + kept) + picture.len() as u64 + codes)
-}
-
-fn webp(picture: &[u8]) -> Result<Frame, Refusal> {
+fn webp(picture: &[u8], work: &mut Work) -> Result<Frame, Refusal> {
     let mut decoder = WebPDecoder::new(Cursor::new(picture)).map_err(Refusal::broken)?;
     let (width, height) = decoder.dimensions();
     let samples = if decoder.has_alpha() { Samples::Rgba } else { Samples::Rgb };
+    work.spend(u64::from(width) * u64::from(height))?;
     let mut pixels = vec![0; decoder.output_buffer_size().ok_or(Refusal::Sides)?];
     decoder.read_image(&mut pixels).map_err(Refusal::broken)?;
     let profile = decoder.icc_profile().map_err(Refusal::broken)?;

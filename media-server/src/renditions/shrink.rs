@@ -22,13 +22,26 @@ const BOX_SIDE_MAX: u32 = 8;
 
 /// The middle of `frame`, `side` pixels wide and high, or as many as its shorter side has. Not turned, in its colours.
 pub(super) fn square(frame: &Frame, side: u32) -> Square {
-    let shorter = frame.width.min(frame.height);
-    let side = side.min(shorter).max(1);
-    let box_side = (shorter * 2 / (side * LEFT_TO_FILTER_HALVES)).clamp(1, BOX_SIDE_MAX);
-    let boxed_side = shorter / box_side;
+    let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
     let boxed = boxes(frame, box_side as usize, boxed_side as usize);
     let filtered = filter(&boxed, boxed_side, side, frame.samples);
     Square { side, samples: frame.samples, pixels: roots(&filtered, frame.samples) }
+}
+
+/// What [`square`] takes, in bytes: squares of 16 bits, before the filter twice, after it in one direction, and after it.
+pub(super) fn memory_bytes(width: u32, height: u32, samples: Samples, side: u32) -> u64 {
+    let (side, _, boxed_side) = sides(width.min(height), side);
+    let (side, boxed_side) = (u64::from(side), u64::from(boxed_side));
+    let row_bytes =
+        (size_of::<&[u8]>() as u64 + size_of::<u32>() as u64 * samples.count() as u64) * u64::from(width.max(height));
+    (boxed_side * boxed_side * 2 + boxed_side * side + side * side * 3) * 2 * samples.count() as u64 + row_bytes
+}
+
+/// Of a picture and of what is wanted: the side of the square, of a box, and of all boxes.
+fn sides(shorter: u32, side: u32) -> (u32, u32, u32) {
+    let side = side.min(shorter).max(1);
+    let box_side = (shorter * 2 / (side * LEFT_TO_FILTER_HALVES)).clamp(1, BOX_SIDE_MAX);
+    (side, box_side, shorter / box_side)
 }
 
 /// The mean squares of boxes in the middle of `frame`.

@@ -22,7 +22,7 @@ fn quarters(width: u32, height: u32) -> RgbImage {
 }
 
 fn of_picture(picture: &[u8], size: u32) -> Result<Encoded, RenderError> {
-    Source::Picture(Bytes::copy_from_slice(picture)).rendition(size)
+    Source::Picture(Bytes::copy_from_slice(picture)).rendition(size, &mut Work::default())
 }
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
@@ -233,7 +233,7 @@ fn jpegs(directory: &str) -> Vec<(String, Vec<u8>)> {
 
 /// Its middle as a square of `size` pixels needs it: red, green and blue.
 fn middle(picture: &[u8], size: u32) -> RgbImage {
-    let frame = decode::first_frame(picture, size).unwrap();
+    let frame = decode::first_frame(picture, size, &mut Work::default()).unwrap();
     let pixels = match frame.samples {
         Samples::Gray => frame.pixels.iter().flat_map(|light| [*light; 3]).collect(),
         _ => frame.pixels,

@@ -1,16 +1,48 @@
-//! The LZW codes of a GIF's image (`GIF89a`, appendix F): how many pixels they make, and where they end.
+//! The LZW codes of a GIF (`GIF89a`, appendix F), decoded to how many pixels each one stands for.
 
 use crate::images::Refusal;
+use crate::images::work::Work;
 
+/// The largest code size, in bits, and the most codes.
 const CODE_BITS_MAX: u32 = 12;
-const CODES_MAX: usize = 1 << CODE_BITS_MAX;
+const CODES: usize = 1 << CODE_BITS_MAX;
 
-/// Follows codes without making pixels: of each it knows the length of its string.
-pub(super) struct Codes {
-    /// By code.
-    lengths: Box<[u32; CODES_MAX]>,
-    clear: usize,
-    code_bits_min: u32,
+/// What a decoder's parts of the work take.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    sub_block: u64,
+    clear: u64,
+    /// For each literal that a code to clear the table may initialise.
+    literals_per_step: u64,
+}
+
+impl Steps {
+    /// Of this decoder.
+    pub(super) const OF_VERIFICATION: Self = Self { sub_block: 2, clear: 1, literals_per_step: u64::MAX };
+    /// Of the gif crate and weezl, which make the pixels of renditions.
+    pub(super) const OF_RENDITION: Self = Self { sub_block: 20, clear: 16, literals_per_step: 2 };
+}
+
+/// Pixels of each code, kept between images: what is read has been written before.
+pub(super) struct Lengths([u16; CODES]);
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self([0; CODES])
+    }
+}
+
+/// Decodes the codes of one image.
+pub(super) struct Lzw<'a, 'w> {
+    /// What is left of the sub-block, and the sub-blocks after it.
+    block: &'a [u8],
+    rest: &'a [u8],
+    buffer: u64,
+    count: u32,
+    /// Bytes that are or were in the buffer.
+    filled: usize,
+    steps: Steps,
+    work: &'w mut Work,
 }
 
 /// Where the codes of an image end.
@@ -20,64 +52,82 @@ pub(super) struct End {
     /// That code's own.
     pub(super) code: usize,
     pub(super) code_bits: u32,
+    /// Whether it is there, and nothing but zeros up to the next byte after it.
+    pub(super) is_last: bool,
 }
 
-impl Codes {
-    pub(super) fn new() -> Self {
-        Self { lengths: Box::new([1; CODES_MAX]), clear: 0, code_bits_min: 0 }
+impl<'a, 'w> Lzw<'a, 'w> {
+    /// Of sub-blocks.
+    pub(super) fn new(data: &'a [u8], steps: Steps, work: &'w mut Work) -> Self {
+        Self { block: &[], rest: data, buffer: 0, count: 0, filled: 0, steps, work }
     }
 
-    /// Follows `codes` until they have made so many pixels.
-    pub(super) fn follow(&mut self, code_size: u8, codes: &[u8], pixels: usize) -> Result<End, Refusal> {
-        if !(1..CODE_BITS_MAX).contains(&code_size.into()) {
+    /// Decodes until there are as many pixels as wanted; literals have `code_size` bits.
+    pub(super) fn decode(mut self, code_size: u8, pixels: u64, Lengths(lengths): &mut Lengths) -> Result<End, Refusal> {
+        let literal_bits = u32::from(code_size);
+        if !(1..CODE_BITS_MAX).contains(&literal_bits) {
             return Err(Refusal::Broken("codes of a size that can not be".to_owned()));
         }
-        self.clear = 1 << code_size;
-        self.code_bits_min = u32::from(code_size) + 1;
-        let (mut left, mut at) = (pixels, 0);
-        let (mut next, mut code_bits, mut before) = (self.clear + 2, self.code_bits_min, None);
+        let clear = 1usize << literal_bits;
+        let clear_steps = self.steps.clear + clear as u64 / self.steps.literals_per_step;
+        let (mut next, mut bits, mut previous_length) = (clear + 2, literal_bits + 1, None);
+        let mut left = pixels;
         while left > 0 {
-            let code = read(codes, at, code_bits).ok_or(Refusal::Truncated)?;
-            at += code_bits as usize;
-            if code == self.clear {
-                (next, code_bits, before) = (self.clear + 2, self.code_bits_min, None);
+            self.work.spend(1)?;
+            let code = self.read(bits)?;
+            if code == clear {
+                self.work.spend(clear_steps)?;
+                (next, bits, previous_length) = (clear + 2, literal_bits + 1, None);
                 continue;
             }
-            if code == self.clear + 1 {
+            if code == clear + 1 {
                 return Err(Refusal::Truncated);
             }
-            let length = self.length(code, next, before)?;
-            left = left.saturating_sub(length as usize);
-            if let Some(entry) = before.and_then(|_| self.lengths.get_mut(next)) {
-                *entry = before.unwrap_or(0) + 1;
+            // A code extends the one before it by a pixel, and may be the one that it makes.
+            if let Some(length) = previous_length
+                && let Some(place) = lengths.get_mut(next)
+            {
+                *place = length + 1;
                 next += 1;
-                if next == 1 << code_bits && code_bits < CODE_BITS_MAX {
-                    code_bits += 1;
-                }
+                bits += u32::from(next >= 1 << bits && bits < CODE_BITS_MAX);
             }
-            before = Some(length);
+            if code >= next {
+                return Err(Refusal::Broken("a code that its table does not hold".to_owned()));
+            }
+            let length = if code < clear { 1 } else { lengths.get(code).copied().unwrap_or(1) };
+            previous_length = Some(length);
+            left = left.saturating_sub(length.into());
         }
-        Ok(End { bits: at, code: self.clear + 1, code_bits })
+        let end_at = 8 * self.filled - self.count as usize;
+        let is_end = self.read(bits).is_ok_and(|code| code == clear + 1);
+        let is_last = is_end && self.count < 8 && self.buffer == 0 && self.block.is_empty() && self.rest.len() == 1;
+        Ok(End { bits: end_at, code: clear + 1, code_bits: bits, is_last })
     }
 
-    /// The pixels that a code makes; the next code is the string before it and one pixel.
-    fn length(&self, code: usize, next: usize, before: Option<u32>) -> Result<u32, Refusal> {
-        let of_known = || self.lengths.get(code).copied().filter(|_| code < next);
-        match before {
-            _ if code < self.clear => Ok(1),
-            Some(before) if code == next && next < CODES_MAX => Ok(before + 1),
-            _ => of_known().ok_or_else(|| Refusal::Broken("a code that is not in its table".to_owned())),
+    #[inline]
+    fn read(&mut self, bits: u32) -> Result<usize, Refusal> {
+        while self.count < bits {
+            self.fill()?;
         }
+        let code = self.buffer & ((1 << bits) - 1);
+        self.buffer >>= bits;
+        self.count -= bits;
+        usize::try_from(code).map_err(|_| Refusal::Truncated)
     }
-}
 
-/// The `count` bits, up to 12, from bit `at` on: the lowest of a byte first. None where they are not all there.
-fn read(codes: &[u8], at: usize, count: u32) -> Option<usize> {
-    let first = at / 8;
-    if at + count as usize > codes.len() * 8 {
-        return None;
+    fn fill(&mut self) -> Result<(), Refusal> {
+        if let Some((four, rest)) = self.block.split_first_chunk() {
+            self.buffer |= u64::from(u32::from_le_bytes(*four)) << self.count;
+            (self.block, self.count, self.filled) = (rest, self.count + 32, self.filled + 4);
+        } else if let Some((byte, rest)) = self.block.split_first() {
+            self.buffer |= u64::from(*byte) << self.count;
+            (self.block, self.count, self.filled) = (rest, self.count + 8, self.filled + 1);
+        } else {
+            let (length, rest) =
+                self.rest.split_first().filter(|(length, _)| **length > 0).ok_or(Refusal::Truncated)?;
+            (self.block, self.rest) = rest.split_at_checked((*length).into()).ok_or(Refusal::Truncated)?;
+            self.work.spend(self.steps.sub_block)?;
+        }
+        Ok(())
     }
-    let byte = |index: usize| codes.get(index).copied().map_or(0, usize::from);
-    let bits = byte(first) | byte(first + 1) << 8 | byte(first + 2) << 16;
-    Some(bits >> (at % 8) & ((1 << count) - 1))
 }

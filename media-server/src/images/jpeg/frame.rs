@@ -102,8 +102,12 @@ impl Frame {
         if !self.is_progressive {
             return 0;
         }
-        let blocks = self.components.iter().map(|component| component.blocks.0 * component.blocks.1);
-        (blocks.sum::<usize>() * size_of::<u64>()) as u64
+        self.blocks() * size_of::<u64>() as u64
+    }
+
+    /// The blocks of all components.
+    pub(super) fn blocks(&self) -> u64 {
+        self.components.iter().map(Component::count).sum()
     }
 
     /// Makes room for what is decoded; its size is to be known to be acceptable.
@@ -113,6 +117,13 @@ impl Frame {
                 component.nonzero = vec![0; component.blocks.0 * component.blocks.1];
             }
         }
+    }
+}
+
+impl Component {
+    /// Its blocks.
+    pub(super) fn count(&self) -> u64 {
+        self.blocks.0 as u64 * self.blocks.1 as u64
     }
 }
 

@@ -48,6 +48,9 @@ pub(super) struct Square {
     side: u32,
 }
 
+/// A coefficient, and the sample that is made of it.
+const SAMPLE_BYTES: usize = size_of::<i16>() + size_of::<u8>();
+
 impl Square {
     /// The middle of a picture for a square of `size` pixels: by a third larger at least, so that a filter decides how it
     /// looks, or as large as the picture is.
@@ -71,12 +74,16 @@ impl Square {
 
     /// What it takes, in bytes: coefficients and samples, and pixels.
     pub(super) fn memory_bytes(self, frame: &Frame) -> u64 {
-        const SAMPLE_BYTES: usize = size_of::<i16>() + size_of::<u8>();
         let samples = frame.components.iter().map(|component| {
             let (across, down) = self.axes(frame, component);
             across.samples() * down.samples()
         });
         (samples.sum::<usize>() * SAMPLE_BYTES) as u64 + u64::from(self.side).pow(2) * frame.components.len() as u64
+    }
+
+    /// In pixels of the smaller picture.
+    pub(super) fn side(self) -> u32 {
+        self.side
     }
 
     /// What was kept of a frame, all of whose scans are decoded.
@@ -178,10 +185,10 @@ impl Middle {
         self.square.side
     }
 
-    /// What making pixels of it takes beside it, in bytes.
-    pub(crate) fn pixels_memory_bytes(&self) -> u64 {
+    /// What it takes, in bytes, and making pixels of it.
+    pub(crate) fn memory_bytes(&self) -> u64 {
         let samples: usize = self.planes.iter().map(|plane| plane.coefficients.values.len()).sum();
-        samples as u64 + u64::from(self.square.side).pow(2) * self.planes.len() as u64
+        (samples * SAMPLE_BYTES) as u64 + u64::from(self.square.side).pow(2) * self.planes.len() as u64
     }
 
     /// The pixels, row by row, a sample of each component for each; subsampled components are smoothed.

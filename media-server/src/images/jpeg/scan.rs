@@ -1,7 +1,7 @@
 //! The scans of a JPEG (T.81, B.2.3, annexes F and G), decoded to the coefficients and not on to pixels: whatever the
-//! coefficients, pixels can be made of them, so this finds all that is broken, in half the time and with no memory. Those
-//! that the frame wants are kept.
+//! coefficients, pixels can be made of them, so this finds all that is broken. Those that the frame wants are kept.
 
+use super::VISIT_STEPS;
 use super::bits::Bits;
 use super::coefficients::Block;
 use super::frame::{Component, Frame};
@@ -9,6 +9,7 @@ use super::huffman::HuffmanTable;
 use super::tables::Tables;
 use crate::images::Refusal;
 use crate::images::rewrite::Rewritten;
+use crate::images::work::Work;
 
 /// The most blocks of an MCU (B.2.3).
 const MCU_BLOCKS_MAX: usize = 10;
@@ -67,18 +68,35 @@ impl Scan {
         Ok(())
     }
 
-    /// Decodes it whole, and nothing may be left of it. Returns its data, each interval padded with ones.
-    pub(super) fn decode(&self, data: &[u8], frame: &mut Frame, tables: &Tables) -> Result<Rewritten, Refusal> {
+    /// The blocks that it visits.
+    pub(super) fn blocks(&self, frame: &Frame) -> u64 {
+        self.components.iter().filter_map(|(index, _, _)| frame.components.get(*index)).map(Component::count).sum()
+    }
+
+    /// Decodes it; nothing may be left of it. Returns its data, each interval padded with ones.
+    pub(super) fn decode(
+        &self,
+        data: &[u8],
+        frame: &mut Frame,
+        tables: &Tables,
+        work: &mut Work,
+    ) -> Result<Rewritten, Refusal> {
         let mut bits = Bits::new(data);
         match self.band {
-            (1.., _) if frame.is_progressive => self.decode_ac(&mut bits, frame, tables)?,
-            _ => self.decode_dc(&mut bits, frame, tables)?,
+            (1.., _) if frame.is_progressive => self.decode_ac(&mut bits, frame, tables, work)?,
+            _ => self.decode_dc(&mut bits, frame, tables, work)?,
         }
         bits.finish()
     }
 
     /// All of a sequential scan, or the DC coefficients of a progressive one.
-    fn decode_dc(&self, bits: &mut Bits<'_>, frame: &mut Frame, tables: &Tables) -> Result<(), Refusal> {
+    fn decode_dc(
+        &self,
+        bits: &mut Bits<'_>,
+        frame: &mut Frame,
+        tables: &Tables,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
         let places = self.mcu(frame, tables)?;
         let (mcus_across, mcus_down) = match self.components.as_slice() {
             [(index, _, _)] => frame.components.get(*index).map_or((0, 0), |only| only.blocks),
@@ -87,6 +105,7 @@ impl Scan {
         let mut predictions = [0; COMPONENTS_MAX];
         let mut restarts = tables.restarts();
         for y in 0..mcus_down {
+            work.spend((mcus_across * places.len()) as u64 * VISIT_STEPS)?;
             for x in 0..mcus_across {
                 if restarts.before_mcu(bits)? {
                     predictions = [0; COMPONENTS_MAX];
@@ -132,7 +151,13 @@ impl Scan {
     }
 
     /// A band of AC coefficients of one component.
-    fn decode_ac(&self, bits: &mut Bits<'_>, frame: &mut Frame, tables: &Tables) -> Result<(), Refusal> {
+    fn decode_ac(
+        &self,
+        bits: &mut Bits<'_>,
+        frame: &mut Frame,
+        tables: &Tables,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
         let [(index, _, ac)] = self.components.as_slice() else {
             return Err(broken("an AC scan of several components"));
         };
@@ -142,6 +167,7 @@ impl Scan {
         let mut band = Band { table, limits: self.band, low_bit: self.low_bit, blocks_to_skip: 0 };
         let mut restarts = tables.restarts();
         for (y, row) in nonzero.chunks_mut((*across).max(1)).enumerate() {
+            work.spend(row.len() as u64 * VISIT_STEPS)?;
             for (x, nonzero) in row.iter_mut().enumerate() {
                 if restarts.before_mcu(bits)? {
                     band.blocks_to_skip = 0;

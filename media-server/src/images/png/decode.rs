@@ -3,41 +3,76 @@
 use bytes::Bytes;
 
 use super::chunks::{Chunk, SIGNATURE_BYTES, chunk_of, chunks};
+use super::deflate;
 use super::header::{Color, Header};
 use super::image_data::{ImageData, MEMORY_BYTES};
 use crate::images::rewrite::Rewrite;
+use crate::images::work::Work;
 use crate::images::{PictureLimits, Refusal, check_size};
+
+/// Steps that a file may take for each pixel, its frames counted as large as the picture, and for each byte.
+const STEPS: (u64, u64) = (2, 1);
+
+/// Steps of an image, and of a chunk of its data.
+const IMAGE_STEPS: u64 = 200;
+const CHUNK_STEPS: u64 = 60;
 
 /// Before the data of fdAT and what fcTL says.
 const SEQUENCE_BYTES: usize = 4;
 
 /// What [`decode`] takes, in bytes.
 pub(in crate::images) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
+    let header = header(picture)?;
+    check_size(header.width, header.height, 1, limits)?;
+    check_size(header.width, header.height, images(picture)?, limits)?;
+    Ok(MEMORY_BYTES)
+}
+
+/// How many images are decoded: of an animation the default image may be a frame or not.
+fn images(picture: &[u8]) -> Result<u32, Refusal> {
     let (mut frames, mut is_frame) = (0, false);
     for chunk in chunks(picture) {
         let chunk = chunk?;
         match &chunk.kind {
-            b"IHDR" => {
-                let header = Header::parse(chunk.data)?;
-                check_size(header.width, header.height, 1, limits)?;
-            }
             b"acTL" => frames = u32_at(chunk.data, 0)?,
             b"fcTL" => is_frame = true,
             b"IDAT" | b"IEND" => break,
             _ => {}
         }
     }
-    let header = header(picture)?;
-    // The default image is a frame of the animation, or one more.
-    check_size(header.width, header.height, frames.saturating_add(u32::from(!is_frame)), limits)?;
-    Ok(MEMORY_BYTES)
+    Ok(frames.saturating_add(u32::from(!is_frame)))
+}
+
+/// Spends the steps of all images, chunks of their data, and deflate blocks, before any of them is decoded.
+fn spend_chunks(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
+    let mut chunks = chunks(picture).map_while(Result::ok).peekable();
+    while let Some(Chunk { kind, data, .. }) = chunks.next() {
+        let prefix = match &kind {
+            b"IDAT" => 0,
+            b"fdAT" => SEQUENCE_BYTES,
+            _ => continue,
+        };
+        let mut count = 1;
+        let more = std::iter::from_fn(|| chunks.next_if(|other| other.kind == kind)).map(|other| other.data);
+        let mut pieces = std::iter::once(data).chain(more).inspect(|_| count += 1);
+        work.spend(IMAGE_STEPS)?;
+        deflate::spend(pieces.by_ref().map(|data| data.get(prefix..).unwrap_or_default()), work)?;
+        pieces.for_each(drop);
+        work.spend(count * CHUNK_STEPS)?;
+    }
+    Ok(())
 }
 
 /// Decodes all images; returns the picture without what follows the end of their compressed data.
-pub(in crate::images) fn decode(picture: &Bytes) -> Result<Bytes, Refusal> {
+pub(in crate::images) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
+    let header = header(picture)?;
+    let pixels = u64::from(header.width) * u64::from(header.height) * u64::from(images(picture)?);
+    work.limit(pixels, picture.len() as u64, STEPS);
+    spend_chunks(picture, work)?;
     let mut decoder = Decoder {
+        work,
         rewrite: Rewrite::new(picture),
-        header: header(picture)?,
+        header,
         image: None,
         frame: None,
         has_palette: false,
@@ -62,7 +97,8 @@ fn header(picture: &[u8]) -> Result<Header, Refusal> {
     if first.kind == *b"IHDR" { Header::parse(first.data) } else { Err(broken("it does not begin with its header")) }
 }
 
-struct Decoder<'a> {
+struct Decoder<'a, 'w> {
+    work: &'w mut Work,
     rewrite: Rewrite<'a>,
     header: Header,
     /// The image whose data is being read.
@@ -76,7 +112,7 @@ struct Decoder<'a> {
     next_written: u32,
 }
 
-impl Decoder<'_> {
+impl Decoder<'_, '_> {
     fn chunk(&mut self, chunk: Chunk<'_>) -> Result<(), Refusal> {
         match &chunk.kind {
             b"IDAT" => {
@@ -153,7 +189,7 @@ impl Decoder<'_> {
     /// Inflates what follows `prefix` bytes of a chunk, and keeps as much of it as belongs to the image.
     fn push(&mut self, chunk: &Chunk<'_>, prefix: usize) -> Result<(), Refusal> {
         let image = self.image.as_mut().ok_or_else(|| broken("a frame that has not begun"))?;
-        let used = image.push(chunk.data.get(prefix..).unwrap_or_default())?;
+        let used = image.push(chunk.data.get(prefix..).unwrap_or_default(), self.work)?;
         let data = chunk.data.get(..prefix + used).unwrap_or_default();
         match (used, prefix) {
             (0, _) => {}

@@ -8,6 +8,7 @@ use simd_adler32::Adler32;
 
 use super::header::{Header, Pass};
 use crate::images::Refusal;
+use crate::images::work::Work;
 
 /// What [`ImageData`] allocates at most, in bytes.
 pub(super) const MEMORY_BYTES: u64 = 256 * 1024;
@@ -20,9 +21,11 @@ const BUFFER_BYTES: usize = 4 * WINDOW_BYTES;
 /// would be room for other data.
 const END_BYTES_MAX: usize = 32;
 
-/// So many bytes before the end of the rows compressed data is read in steps, so that what follows the last row is counted.
-const LAST_BYTES: usize = 1024;
+/// From the last byte of the rows on compressed data is read in steps, so that what follows it is counted.
 const STEP_BYTES: usize = 8;
+
+/// Rows' bytes that take a step of the work budget.
+const BYTES_PER_STEP: u64 = 8;
 
 const CHECKSUM_BYTES: usize = 4;
 
@@ -57,18 +60,18 @@ impl ImageData {
     }
 
     /// Inflates a chunk's data; returns how much of it belongs to the stream.
-    pub(super) fn push(&mut self, mut data: &[u8]) -> Result<usize, Refusal> {
-        let mut read = 0;
+    pub(super) fn push(&mut self, compressed: &[u8], work: &mut Work) -> Result<usize, Refusal> {
+        let (mut data, mut read) = (compressed, 0);
         while !self.inflater.is_done() {
             let rows_left = usize::try_from(self.rows.bytes_left).unwrap_or(usize::MAX);
             if self.filled == self.buffer.len() {
                 self.buffer.copy_within(self.filled - WINDOW_BYTES.., 0);
                 self.filled = WINDOW_BYTES;
             }
-            let (room, step) = match rows_left.checked_sub(LAST_BYTES) {
+            let (room, step) = match rows_left.checked_sub(1) {
                 Some(room @ 1..) => (room, data.len()),
                 // Past the last row there is room for a byte, to see whether there is one.
-                _ => (rows_left.max(1), data.len().min(STEP_BYTES)),
+                _ => (1, data.len().min(STEP_BYTES)),
             };
             let end = self.buffer.len().min(self.filled.saturating_add(room));
             let room = self.buffer.get_mut(..end).unwrap_or_default();
@@ -80,9 +83,9 @@ impl ImageData {
             self.checksum.write(rows);
             self.rows.check(rows)?;
             self.filled += produced;
-            let (now, rest) = data.split_at_checked(consumed).unwrap_or((data, &[]));
-            (data, read) = (rest, read + consumed);
-            self.remember(now);
+            work.spend(1 + produced as u64 / BYTES_PER_STEP)?;
+            data = data.get(consumed..).unwrap_or_default();
+            read += consumed;
             if rows_left == 0 {
                 self.end_bytes += consumed;
             }
@@ -90,10 +93,15 @@ impl ImageData {
                 return Err(surplus());
             }
             if consumed == 0 && produced == 0 {
-                return Ok(read);
+                break;
             }
         }
-        if read > 0 { self.end(read) } else { Ok(0) }
+        self.remember(compressed.get(..read).unwrap_or_default());
+        match self.inflater.is_done() {
+            true if read > 0 => self.end(read),
+            false if read < compressed.len() => Err(surplus()),
+            _ => Ok(read),
+        }
     }
 
     /// Refuses an image of which rows are missing.

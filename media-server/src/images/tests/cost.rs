@@ -1,113 +1,69 @@
-//! The cost of stripping is linear in the file, whatever it repeats: each test counts bytes that are looked at.
+//! What decoding costs, in steps.
 
-use super::cleaning::seed;
+use shared::workers::StopSignal;
+
+use super::super::work::Work;
 use super::*;
-use crate::images::visits;
+use crate::hostile;
 
-/// How often each byte may be looked at.
-const VISITS_MAX: usize = 4;
+const LIMITS: PictureLimits = PictureLimits { pixels_max: 40_000_000 };
 
-/// So many repetitions of what may be there once.
-const MANY: usize = 2_400;
-
-/// EXIF of 14 bytes that claims 65,535 entries.
-const LONG_EXIF: &[u8] = b"MM\0\x2a\0\0\0\x08\xff\xff\0\0\0\0";
-
-/// A profile of 256 kB, of which nothing is used.
-fn large_profile() -> Vec<u8> {
-    let mut profile = vec![0; 256 * 1024];
-    profile[..4].copy_from_slice(&(256u32 * 1024).to_be_bytes());
-    profile[16..20].copy_from_slice(b"RGB ");
-    profile[36..40].copy_from_slice(b"acsp");
-    profile
-}
-
-/// `unpacked` bytes may be looked at in addition.
-fn assert_linear(name: &str, picture: Vec<u8>, unpacked: usize) {
-    let picture = Bytes::from(picture);
-    let visits = visits::during(|| drop(clean(&picture).unwrap_or_else(|refusal| panic!("{name}: {refusal}"))));
-    let most = VISITS_MAX * picture.len() + unpacked;
-    assert!(visits <= most, "{name}: {visits} bytes were looked at, and {most} may be");
+/// Cleans a picture and decodes it within its budget.
+fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
+    let cleaned = clean(&Bytes::copy_from_slice(picture))?;
+    cleaned.memory_bytes(LIMITS)?;
+    cleaned.decode(work).map(drop)
 }
 
 #[test]
-fn png_chunks_are_looked_at_once() {
-    let clean = seed("png/rgb.png");
-    let chunk = |kind: &[u8; 4], data: &[u8]| {
-        let crc = crc32fast::hash(&[&kind[..], data].concat()).to_be_bytes();
-        [&u32::try_from(data.len()).unwrap().to_be_bytes(), &kind[..], data, &crc].concat()
-    };
-    let many = |chunk: &[u8]| [&clean[..33], &chunk.repeat(MANY), &clean[33..]].concat();
-    let profile = chunk(b"iCCP", &[b"name\0\0", &fdeflate::compress_to_vec(&large_profile())[..]].concat());
-    assert_linear("profiles", many(&profile), 2 * large_profile().len());
-    assert_linear("broken profiles", many(&chunk(b"iCCP", b"name\0\0no stream")), 0);
-    assert_linear("EXIF", many(&chunk(b"eXIf", LONG_EXIF)), 0);
-    for kind in [b"tEXt", b"zTXt", b"gAMA", b"tRNS", b"sRGB", b"prVt"] {
-        assert_linear(&kind.escape_ascii().to_string(), many(&chunk(kind, &[0; 4])), 0);
+fn a_hostile_picture_is_refused_or_decoded_within_its_budget() {
+    let mut accepted = Vec::new();
+    for picture in hostile::ALL {
+        let hostile::HostilePicture { name, bytes, .. } = picture();
+        let mut work = Work::default();
+        match decode(&bytes, &mut work) {
+            Ok(()) => accepted.push((name, work.spent() <= work.budget())),
+            Err(Refusal::TooMuchWork { .. } | Refusal::TooManyBlocks) => {}
+            Err(refusal) => panic!("{name}: {refusal}"),
+        }
+    }
+    let cheap = ["webp-long-codewords", "gif-tiny-frames", "png-stored-blocks", "jpeg-many-restarts"];
+    assert_eq!(accepted, cheap.map(|name| (name, true)));
+}
+
+#[test]
+fn the_costliest_ordinary_picture_takes_three_quarters_of_its_budget_at_most() {
+    // Those of many megapixels take long to encode.
+    for picture in hostile::ALL.iter().map(|picture| picture()).filter(|picture| picture.pixels < 5_000_000) {
+        let mut work = Work::default();
+        assert_eq!(decode(&picture.ordinary(), &mut work), Ok(()), "{}", picture.name);
+        assert!(work.spent() * 4 <= work.budget() * 3, "{}: {work:?}", picture.name);
     }
 }
 
 #[test]
-fn jpeg_segments_are_looked_at_once() {
-    let clean = seed("baseline-420.jpg");
-    let segment = |marker: u8, data: &[u8]| {
-        [&[0xff, marker][..], &u16::try_from(data.len() + 2).unwrap().to_be_bytes(), data].concat()
-    };
-    let many = |segment: &[u8]| [&clean[..20], &segment.repeat(MANY), &clean[20..]].concat();
-    assert_linear("EXIF", many(&segment(0xe1, &[b"Exif\0\0", LONG_EXIF].concat())), 0);
-    assert_linear("parts of a profile", many(&segment(0xe2, b"ICC_PROFILE\0\x01\x01part")), 0);
-    assert_linear(
-        "large parts",
-        [
-            &clean[..20],
-            &segment(0xe2, &[b"ICC_PROFILE\0\x01\x01", &large_profile()[..60_000]].concat()).repeat(60),
-            &clean[20..],
-        ]
-        .concat(),
-        0,
-    );
-    assert_linear("Adobe", many(&segment(0xee, b"Adobe\0\x64\0\0\0\0\x01")), 0);
-    assert_linear("steps", many(&segment(0xdb, &[1; 65].repeat(4))), 0);
-    assert_linear("words", many(&segment(0xc4, &[0; 17].repeat(8))), 0);
-    assert_linear("restart intervals", many(&segment(0xdd, &[0, 0])), 0);
+fn pictures_of_real_encoders_take_a_tenth_of_their_budget_at_most() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    for kind in ["jpeg", "png", "gif", "webp"] {
+        for file in std::fs::read_dir(seeds.join(kind)).unwrap() {
+            let path = file.unwrap().path();
+            let mut work = Work::default();
+            assert_eq!(decode(&std::fs::read(&path).unwrap(), &mut work), Ok(()), "{path:?}");
+            assert!(work.spent() * 10 <= work.budget(), "{path:?}: {} of {} steps", work.spent(), work.budget());
+        }
+    }
 }
 
 #[test]
-fn gif_blocks_are_looked_at_once() {
-    let clean = seed("animated.gif");
-    let first = 13 + (3 << ((clean[10] & 7) + 1));
-    let many = |block: &[u8]| [&clean[..first], &block.repeat(MANY), &clean[first..]].concat();
-    assert_linear("repetitions", many(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"), 0);
-    assert_linear("graphic controls", many(b"\x21\xf9\x04\0\0\0\0\0"), 0);
-    assert_linear("small sub-blocks", many(&[&b"\x21\xfe"[..], &b"\x01a".repeat(64), b"\0"].concat()), 0);
-    assert_linear("terminators", many(b"\0"), 0);
-}
-
-#[test]
-fn webp_chunks_are_looked_at_once() {
-    let clean = seed("animated-alpha.webp");
-    let chunk =
-        |name: &[u8; 4], data: &[u8]| [name, &u32::try_from(data.len()).unwrap().to_le_bytes()[..], data].concat();
-    let many = |chunk: &[u8]| {
-        let body = [&clean[8..30], &chunk.repeat(MANY), &clean[30..]].concat();
-        [&b"RIFF"[..], &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
-    };
-    assert_linear("EXIF", many(&chunk(b"EXIF", LONG_EXIF)), 0);
-    assert_linear("profiles", many(&chunk(b"ICCP", &large_profile()[..1024])), 0);
-    assert_linear("ANIM", many(&chunk(b"ANIM", &[0; 6])), 0);
-    assert_linear("empty chunks", many(&chunk(b"none", b"").repeat(20)), 0);
-    let frame = [&[0; 16][..], &chunk(b"none", b"").repeat(20)].concat();
-    assert_linear("frames of empty chunks", many(&chunk(b"ANMF", &frame)), 0);
-}
-
-#[test]
-fn more_blocks_than_any_picture_has_are_refused() {
-    let clean = seed("animated-alpha.webp");
-    let body = [&clean[8..30], &b"none\0\0\0\0".repeat(BLOCKS_MAX), &clean[30..]].concat();
-    let webp = [&b"RIFF"[..], &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat();
-    assert_eq!(super::clean(&webp.into()).map(drop), Err(Refusal::TooManyBlocks));
-    let clean = seed("baseline-420.jpg");
-    let tables = [&[0xff, 0xc4, 0x88, 0x02][..], &[0; 17].repeat(2048)].concat().repeat(33);
-    let jpeg = [&clean[..20], &tables, &clean[20..]].concat();
-    assert_eq!(super::clean(&jpeg.into()).map(drop), Err(Refusal::TooManyBlocks));
+fn a_decode_that_is_stopped_ends_after_its_first_steps() {
+    for kind in ImageKind::ALL {
+        let picture = encode(64, 48, kind);
+        let stop = StopSignal::default();
+        stop.stop();
+        let mut work = Work::stopped_by(stop);
+        assert_eq!(decode(&picture, &mut work), Err(Refusal::Stopped), "{kind:?}");
+        let mut whole = Work::default();
+        assert_eq!(decode(&picture, &mut whole), Ok(()), "{kind:?}");
+        assert!(work.spent() < whole.spent(), "{kind:?}: {} of {} steps", work.spent(), whole.spent());
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::images::Refusal;
 
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     buffer: u64,
@@ -40,6 +41,11 @@ impl<'a> Bits<'a> {
         Ok(u32::try_from(value).unwrap_or_default())
     }
 
+    /// Reads up to 16 bits as a number.
+    pub(super) fn read_u16(&mut self, count: u32) -> Result<u16, Refusal> {
+        self.read(count).map(|value| u16::try_from(value).unwrap_or(u16::MAX))
+    }
+
     /// Reads what a prefix code begins: a length or a distance, from 1 up (section 5.2.2).
     pub(super) fn read_prefixed(&mut self, prefix: u32) -> Result<u32, Refusal> {
         if prefix < 4 {
@@ -57,6 +63,19 @@ impl<'a> Bits<'a> {
 
     #[inline]
     fn fill(&mut self) {
+        if let Some(eight) = self.data.first_chunk() {
+            // What does not fit as whole bytes is put there again by the next call.
+            self.buffer |= u64::from_le_bytes(*eight) << self.count;
+            let bytes = (63 - self.count) / 8;
+            self.data = self.data.get(bytes as usize..).unwrap_or_default();
+            self.count += bytes * 8;
+        } else {
+            self.fill_by_bytes();
+        }
+    }
+
+    #[cold]
+    fn fill_by_bytes(&mut self) {
         while self.count <= 56 {
             let Some((byte, rest)) = self.data.split_first() else { return };
             self.data = rest;

@@ -14,6 +14,7 @@ use self::tables::{COEFFICIENT_PROBABILITIES, DEFAULT_PROBABILITIES, UPDATE_PROB
 use self::tokens::Tokens;
 use crate::images::Refusal;
 use crate::images::rewrite::{Rewrite, Rewritten};
+use crate::images::work::Work;
 
 /// A frame's tag, the start code, and its sides (section 9.1).
 const HEADER_BYTES: usize = 10;
@@ -21,6 +22,8 @@ const HEADER_BYTES: usize = 10;
 const SIZE_BYTES: usize = 3;
 
 const MACROBLOCK_PIXELS: u32 = 16;
+/// A step for each pixel.
+const MACROBLOCK_STEPS: u64 = 256;
 
 /// What decoding a picture of this width takes, in bytes.
 pub(super) fn memory_bytes(width: u32) -> u64 {
@@ -39,7 +42,7 @@ pub(super) fn dimensions(data: &[u8]) -> Result<(u32, u32), Refusal> {
 }
 
 /// Decodes a picture; returns its data, each partition without the bytes after the last one that its decoder looks at.
-pub(super) fn decode(data: &[u8]) -> Result<Rewritten, Refusal> {
+pub(super) fn decode(data: &[u8], work: &mut Work) -> Result<Rewritten, Refusal> {
     let (width, height) = dimensions(data)?;
     let [t0, t1, t2, ..] = data else { return Err(Refusal::Truncated) };
     let tag = u32::from_le_bytes([*t0, *t1, *t2, 0]);
@@ -58,6 +61,7 @@ pub(super) fn decode(data: &[u8]) -> Result<Rewritten, Refusal> {
     let mut tokens = Tokens::new(columns, &header.probabilities);
     for row in 0..height.div_ceil(MACROBLOCK_PIXELS) as usize {
         let partition = partitions.get_mut(row % header.partitions).ok_or(Refusal::Truncated)?;
+        work.spend(columns as u64 * MACROBLOCK_STEPS)?;
         modes.begin_row();
         tokens.begin_row();
         for column in 0..columns {

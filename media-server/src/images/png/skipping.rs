@@ -1,0 +1,160 @@
+//! Prefix codes of deflate (RFC 1951, section 3.2), for passing over symbols: several literals at a time, since nothing is
+//! made of them.
+
+/// Bits of a lookup.
+const LOOKUP_BITS: u32 = 11;
+const LOOKUP: usize = 1 << LOOKUP_BITS;
+const LENGTH_MAX: usize = 15;
+
+/// What is passed over, in a packed step × 64.
+const LENGTH: u8 = 1 << 6;
+const END: u8 = 2 << 6;
+const KIND: u8 = 3 << 6;
+
+/// Symbols of one kind, and the bits that they take with their extra bits: packed, so that a table is 2 kB.
+#[derive(Clone, Copy)]
+pub(super) struct Step(u8);
+
+impl Step {
+    /// One literal or several, or a distance.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.0 & KIND == 0
+    }
+
+    /// The end of the block.
+    pub(super) fn is_end(self) -> bool {
+        self.0 & KIND == END
+    }
+
+    #[inline]
+    pub(super) fn bits(self) -> u32 {
+        u32::from(self.0 & !KIND)
+    }
+}
+
+/// A symbol and its codeword's length.
+#[derive(Clone, Copy)]
+pub(super) struct Symbol {
+    pub(super) value: u16,
+    pub(super) codeword_bits: u8,
+}
+
+/// A code of literals and lengths, or of distances.
+pub(super) struct Code {
+    /// By the next [`LOOKUP_BITS`] bits; 0 bits for a longer codeword, or none.
+    lookup: Box<[Step; LOOKUP]>,
+    counts: [u16; LENGTH_MAX + 1],
+    /// Sorted by codeword length, then by value.
+    symbols: Vec<u16>,
+    /// The step of a symbol without its codeword.
+    step_of: fn(u16) -> Step,
+}
+
+impl Code {
+    /// An empty code of literals and lengths.
+    pub(super) fn of_literals() -> Self {
+        Self::of(literal_step)
+    }
+
+    /// An empty code of distances.
+    pub(super) fn of_distances() -> Self {
+        Self::of(|symbol| Step(extra_bits(symbol, 2)))
+    }
+
+    fn of(step_of: fn(u16) -> Step) -> Self {
+        let lookup = Box::new([Step(0); LOOKUP]);
+        Self { lookup, counts: [0; LENGTH_MAX + 1], symbols: Vec::new(), step_of }
+    }
+
+    /// Makes it the code of these codeword lengths, by symbol.
+    pub(super) fn set(&mut self, lengths: &[u8]) {
+        self.lookup.fill(Step(0));
+        self.counts.fill(0);
+        for length in lengths {
+            if let Some(count) = self.counts.get_mut(usize::from(*length)) {
+                *count += 1;
+            }
+        }
+        // Of each length: the next codeword, and the index of its symbol.
+        let mut next = [(0u32, 0u16); LENGTH_MAX + 1];
+        let (mut code, mut index) = (0, 0);
+        for (next, count) in next.iter_mut().zip(&self.counts).skip(1) {
+            *next = (code, index);
+            (code, index) = ((code + u32::from(*count)) << 1, index + count);
+        }
+        self.symbols.resize(index.into(), 0);
+        for (symbol, length) in (0..).zip(lengths).filter(|(_, length)| **length > 0) {
+            let Some((code, index)) = next.get_mut(usize::from(*length)) else { continue };
+            if let Some(place) = self.symbols.get_mut(usize::from(*index)) {
+                *place = symbol;
+            }
+            if u32::from(*length) <= LOOKUP_BITS {
+                let step = Step((self.step_of)(symbol).0 + length);
+                let reversed = code.reverse_bits() >> (u32::BITS - u32::from(*length));
+                self.lookup.iter_mut().skip(reversed as usize).step_by(1 << length).for_each(|place| *place = step);
+            }
+            (*code, *index) = (*code + 1, *index + 1);
+        }
+    }
+
+    /// Adds to each literal those that follow it among the same bits: worth it in a long block.
+    pub(super) fn join_literals(&mut self) {
+        for index in 1..LOOKUP {
+            let Some(first) = self.lookup.get(index).copied().filter(|step| step.is_plain()) else { continue };
+            // Of a lower index: joined already.
+            let Some(after) = self.lookup.get(index >> first.bits()).filter(|step| step.is_plain()) else { continue };
+            let joined = Step(first.0 + after.0);
+            if after.bits() > 0 && first.bits() > 0 && joined.bits() <= LOOKUP_BITS {
+                self.lookup.iter_mut().skip(index).take(1).for_each(|place| *place = joined);
+            }
+        }
+    }
+
+    /// What to pass over, by the next bits.
+    #[inline]
+    pub(super) fn step(&self, next: u64) -> Option<Step> {
+        let step = self.lookup.get(usize::try_from(next).ok()? % LOOKUP).copied()?;
+        if step.bits() > 0 { Some(step) } else { self.longer(next) }
+    }
+
+    #[cold]
+    fn longer(&self, next: u64) -> Option<Step> {
+        let Symbol { value, codeword_bits } = self.symbol(next)?;
+        Some(Step((self.step_of)(value).0 + codeword_bits))
+    }
+
+    /// The next symbol, by the next bits: a bit at a time.
+    pub(super) fn symbol(&self, mut next: u64) -> Option<Symbol> {
+        // Of each length: the codeword, the first codeword, the index of its symbol.
+        let (mut code, mut first, mut index) = (0u32, 0u32, 0u32);
+        for (codeword_bits, count) in (1..).zip(self.counts.iter().skip(1)) {
+            code |= u32::from(next & 1 == 1);
+            next >>= 1;
+            let count = u32::from(*count);
+            if code < first + count {
+                let value = *self.symbols.get((index + code).checked_sub(first)? as usize)?;
+                return Some(Symbol { value, codeword_bits });
+            }
+            index += count;
+            first = (first + count) << 1;
+            code <<= 1;
+        }
+        None
+    }
+}
+
+/// A symbol of literals and lengths (section 3.2.5).
+fn literal_step(symbol: u16) -> Step {
+    match symbol {
+        ..256 => Step(0),
+        256 => Step(END),
+        285.. => Step(LENGTH),
+        _ => Step(LENGTH + extra_bits(symbol - 257, 4)),
+    }
+}
+
+/// Extra bits of a symbol, where so many symbols have each number of them and the first twice as many have none.
+fn extra_bits(symbol: u16, of_each: u16) -> u8 {
+    u8::try_from((symbol / of_each).saturating_sub(1)).unwrap_or_default()
+}

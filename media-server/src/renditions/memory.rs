@@ -1,0 +1,109 @@
+//! What making a rendition takes of memory: the most of its three stages, which are over before the next one begins.
+
+use shared::media_api::ImageKind;
+
+use super::frame::Samples;
+use super::{decode, shrink};
+use crate::images::{Middle, Refusal, jpeg, kind, webp};
+
+/// What every rendition takes besides, in bytes: its decoder and its windows, the tables of encoders.
+const BASE_BYTES: u64 = 1024 * 1024;
+
+/// Tables of a colour conversion, in bytes, and how many times the bytes of a profile are parsed and unpacked.
+const COLOUR_BYTES: u64 = 3 * 1024 * 1024;
+const PROFILE_COPIES_PARSED: u64 = 6;
+
+/// The profile is in the decoder, in the frame, and on its way between them.
+const PROFILE_COPIES: u64 = 3;
+
+/// Bytes for each pixel of a rendition, while it is converted, turned and encoded.
+const ENCODED_PIXEL_BYTES: u64 = 32;
+
+/// What the first stage makes, in bytes where not said otherwise.
+struct Decoding {
+    /// The most while it is made.
+    peak_bytes: u64,
+    /// In pixels.
+    width: u32,
+    /// In pixels.
+    height: u32,
+    samples: Samples,
+    profile_bytes: u64,
+}
+
+/// What a rendition of `size` pixels takes, in bytes.
+pub(super) fn bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
+    let decoding = match kind(picture).ok_or(Refusal::UnknownKind)? {
+        ImageKind::Jpeg => of_jpeg(picture, size)?,
+        ImageKind::Png => of_png(picture)?,
+        ImageKind::Gif => of_gif(picture)?,
+        ImageKind::Webp => of_webp(picture)?,
+    };
+    Ok(total(&decoding, size))
+}
+
+/// What a rendition of `size` pixels of what its decoder kept takes, in bytes, that included.
+pub(super) fn middle_bytes(middle: &Middle, size: u32) -> u64 {
+    let side = middle.side();
+    let decoding = Decoding {
+        peak_bytes: middle.memory_bytes(),
+        width: side,
+        height: side,
+        samples: Samples::Cmyk,
+        profile_bytes: middle.profile.as_deref().map_or(0, |profile| profile.len() as u64),
+    };
+    total(&decoding, size)
+}
+
+fn total(decoding: &Decoding, size: u32) -> u64 {
+    let Decoding { peak_bytes, width, height, samples, profile_bytes } = *decoding;
+    let frame_bytes = u64::from(width) * u64::from(height) * samples.count() as u64;
+    let side = u64::from(size.min(width).min(height));
+    let shrinking = frame_bytes + shrink::memory_bytes(width, height, samples, size);
+    let finishing = COLOUR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + side * side * ENCODED_PIXEL_BYTES;
+    BASE_BYTES + PROFILE_COPIES * profile_bytes + peak_bytes.max(shrinking).max(finishing)
+}
+
+fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, Refusal> {
+    let (peak_bytes, side, profile_bytes) = jpeg::middle_memory_bytes(picture, size)?;
+    Ok(Decoding { peak_bytes, width: side, height: side, samples: Samples::Cmyk, profile_bytes })
+}
+
+fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
+    /// Rows as they are stored, unfiltered and handed on, and the window of deflate.
+    const ROWS: u64 = 6;
+    const WINDOW_BYTES: u64 = 512 * 1024;
+    let reader = decode::png_reader(picture)?;
+    let info = reader.info();
+    Ok(Decoding {
+        peak_bytes: reader.output_buffer_size().ok_or(Refusal::Sides)? as u64
+            + ROWS * info.raw_row_length() as u64
+            + WINDOW_BYTES,
+        width: info.width,
+        height: info.height,
+        samples: decode::png_samples(reader.output_color_type().0),
+        profile_bytes: info.icc_profile.as_deref().map_or(0, |profile| profile.len() as u64),
+    })
+}
+
+/// The frame, and the screen that it is laid on where it does not cover it.
+fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
+    const PIXEL_BYTES: u64 = 4;
+    /// Tables of LZW, and what is read and written at a time.
+    const TABLES_BYTES: u64 = 256 * 1024;
+    let mut decoder = decode::gif_decoder(picture)?;
+    let (width, height) = decode::gif_screen(&mut decoder)?;
+    let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
+    let mut pixels = u64::from(frame.width) * u64::from(frame.height);
+    if (u32::from(frame.width), u32::from(frame.height), frame.left, frame.top) != (width, height, 0, 0) {
+        pixels += u64::from(width) * u64::from(height);
+    }
+    let peak_bytes = pixels * PIXEL_BYTES + TABLES_BYTES;
+    Ok(Decoding { peak_bytes, width, height, samples: Samples::Rgba, profile_bytes: 0 })
+}
+
+fn of_webp(picture: &[u8]) -> Result<Decoding, Refusal> {
+    let webp::Footprint { peak_bytes, width, height, has_alpha, profile_bytes } = webp::footprint(picture)?;
+    let samples = if has_alpha { Samples::Rgba } else { Samples::Rgb };
+    Ok(Decoding { peak_bytes, width, height, samples, profile_bytes })
+}
