@@ -9,10 +9,12 @@
 //! `little_exif` removes EXIF alone.
 
 mod gif;
+pub(crate) mod icc;
 pub(crate) mod jpeg;
 pub(crate) mod orientation;
 mod png;
 mod rewrite;
+mod visits;
 pub(crate) mod webp;
 pub mod work;
 
@@ -23,6 +25,7 @@ use shared::media_api::ImageKind;
 
 use work::Work;
 
+pub use icc::PROFILE_BYTES_MAX;
 pub use jpeg::Middle;
 
 /// What a picture may cost to decode.
@@ -37,9 +40,6 @@ pub const SIDE_PIXELS_MAX: u32 = 65_535;
 
 /// The most segments, chunks or blocks of a picture. One of 10 MB in chunks of 8 kB has 1,300.
 pub const BLOCKS_MAX: usize = 65_536;
-
-/// The largest colour profile, in bytes, decompressed. The largest in use, of printers, have about 2 MB.
-pub const PROFILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why a picture is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,8 +124,9 @@ pub fn kind(start: &[u8]) -> Option<ImageKind> {
 }
 
 /// Drops what is not the picture: metadata, comments, thumbnails, what follows the end. Orientation, colour profile,
-/// gamma, transparency and animation stay, and so does every bit of the pixels' data. The same of what is clean: it is
-/// then returned as it came, with no copy. Takes a millisecond for a megabyte, and a copy's memory.
+/// gamma, transparency and animation stay, and so does every bit of the pixels' data. A clean picture is not copied. Takes
+/// a millisecond for a megabyte, and a copy's memory. What follows the end of compressed data is left to
+/// [`Cleaned::decode`], which finds that end.
 pub fn clean(picture: &Bytes) -> Result<Cleaned, Refusal> {
     let kind = kind(picture).ok_or(Refusal::UnknownKind)?;
     let bytes = match kind {
@@ -145,12 +146,14 @@ impl Cleaned {
 
     /// What [`Self::decode`] takes of memory, in bytes; what is larger than `limits` is refused.
     pub fn memory_bytes(&self, limits: PictureLimits) -> Result<u64, Refusal> {
-        match self.kind {
+        let decoder = match self.kind {
             ImageKind::Jpeg => jpeg::memory_bytes(&self.bytes, limits),
             ImageKind::Png => png::memory_bytes(&self.bytes, limits),
             ImageKind::Gif => gif::memory_bytes(&self.bytes, limits),
             ImageKind::Webp => webp::memory_bytes(&self.bytes, limits),
-        }
+        }?;
+        // And a copy, where something is dropped.
+        Ok(decoder + self.bytes.len() as u64)
     }
 
     /// What [`Self::decode_for`] keeps, in bytes, and what making pixels of that takes; none where it keeps nothing.
@@ -163,20 +166,20 @@ impl Cleaned {
 
     /// Decodes a JPEG like [`Self::decode`] does, and keeps what a square of `size` pixels is made of.
     pub fn decode_for(self, size: u32, work: &mut Work) -> Result<(Accepted, Middle), Refusal> {
-        let middle = jpeg::middle(&self.bytes, size, work)?;
-        Ok((Accepted { kind: self.kind, bytes: self.bytes }, middle))
+        let (bytes, middle) = jpeg::decode_for(&self.bytes, size, work)?;
+        Ok((Accepted { kind: self.kind, bytes }, middle))
     }
 
-    /// Decodes all frames. Takes tens of milliseconds for ten megapixels: call it on a thread of [`crate::decoding`],
-    /// after [`Self::memory_bytes`].
+    /// Decodes all frames, and drops what follows the end of their compressed data. Takes tens of milliseconds for ten
+    /// megapixels: call it on a thread of [`crate::decoding`], after [`Self::memory_bytes`].
     pub fn decode(self, work: &mut Work) -> Result<Accepted, Refusal> {
-        match self.kind {
+        let bytes = match self.kind {
             ImageKind::Jpeg => jpeg::decode(&self.bytes, work),
             ImageKind::Png => png::decode(&self.bytes, work),
             ImageKind::Gif => gif::decode(&self.bytes, work),
             ImageKind::Webp => webp::decode(&self.bytes, work),
         }?;
-        Ok(Accepted { kind: self.kind, bytes: self.bytes })
+        Ok(Accepted { kind: self.kind, bytes })
     }
 }
 

@@ -3,9 +3,13 @@
 mod blocks;
 mod clean;
 mod lzw;
+mod trim;
 
-use self::blocks::{Image, Images};
+use bytes::Bytes;
+
+use self::blocks::{Block, Blocks, Image};
 use self::lzw::{Lengths, Lzw, Steps};
+use super::rewrite::Rewrite;
 use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
@@ -19,39 +23,57 @@ const FRAME_STEPS: u64 = 8;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
-    size(picture, limits).map(|_| size_of::<Lengths>() as u64)
+    // The codes of an image are copied where they are cut.
+    size(picture, limits).map(|_| (size_of::<Lengths>() + picture.len()) as u64)
 }
 
 /// Width, height and frames.
 fn size(picture: &[u8], limits: PictureLimits) -> Result<(u32, u32, u32), Refusal> {
-    let mut images = Images::new(picture)?;
-    let (mut width, mut height) = images.screen();
+    let mut blocks = Blocks::new(picture)?;
+    let (mut width, mut height) = blocks.screen();
     let mut frames = 0;
-    while let Some(image) = images.next()? {
-        // A frame may reach out of the screen that it is drawn on.
-        width = width.max(image.left + image.width);
-        height = height.max(image.top + image.height);
-        frames += 1;
-        check_size(width, height, frames, limits)?;
+    loop {
+        match blocks.next()? {
+            Block::Extension(_) => {}
+            Block::Image(image) => {
+                // A frame may reach out of the screen that it is drawn on.
+                width = width.max(image.left + image.width);
+                height = height.max(image.top + image.height);
+                frames += 1;
+                check_size(width, height, frames, limits)?;
+            }
+            Block::Trailer if frames == 0 => return Err(Refusal::Empty),
+            Block::Trailer => return Ok((width, height, frames)),
+        }
     }
-    if frames == 0 { Err(Refusal::Empty) } else { Ok((width, height, frames)) }
 }
 
-/// Decodes all frames.
-pub(super) fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
+/// Decodes all frames; returns the picture with the codes of each ending where its last pixel is made.
+pub(super) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
     let (width, height, frames) = size(picture, PictureLimits { pixels_max: u64::MAX })?;
     work.limit(u64::from(width) * u64::from(height) * u64::from(frames), picture.len() as u64, STEPS);
-    let mut images = Images::new(picture)?;
+    let mut blocks = Blocks::new(picture)?;
     let (mut lengths, mut steps) = (Lengths::default(), Steps::OF_RENDITION);
-    while let Some(image) = images.next()? {
-        work.spend(FRAME_STEPS)?;
-        let Image { code_size, data, .. } = image;
-        Lzw::new(data, steps, work).decode(
-            code_size,
-            u64::from(image.width) * u64::from(image.height),
-            &mut lengths,
-        )?;
-        steps = Steps::OF_VERIFICATION;
+    let mut rewrite = Rewrite::new(picture);
+    let mut kept_to = 0;
+    loop {
+        match blocks.next()? {
+            Block::Extension(_) => {}
+            Block::Image(Image { width, height, code_size, data, range, .. }) => {
+                work.spend(FRAME_STEPS)?;
+                let pixels = u64::from(width) * u64::from(height);
+                let end = Lzw::new(data, steps, work).decode(code_size, pixels, &mut lengths)?;
+                steps = Steps::OF_VERIFICATION;
+                if !end.is_last {
+                    rewrite.keep(kept_to..range.end - data.len());
+                    trim::put(&mut rewrite, data, &end);
+                    kept_to = range.end;
+                }
+            }
+            Block::Trailer => {
+                rewrite.keep(kept_to..blocks.at());
+                return Ok(rewrite.finish().into_bytes(picture));
+            }
+        }
     }
-    Ok(())
 }

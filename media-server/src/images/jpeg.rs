@@ -11,6 +11,9 @@ mod scan;
 mod segments;
 mod tables;
 mod transform;
+mod used_tables;
+
+use bytes::Bytes;
 
 use self::about::About;
 use self::frame::Frame;
@@ -18,6 +21,7 @@ use self::middle::Square;
 use self::scan::Scan;
 use self::segments::{APP2, DHT, DQT, DRI, EOI, SOS, Segments};
 use self::tables::Tables;
+use super::rewrite::{Rewrite, Rewritten};
 use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
@@ -95,23 +99,45 @@ fn frame(picture: &[u8]) -> Result<Frame, Refusal> {
     }
 }
 
-/// Decodes all scans. A picture that was cut and then ended anew is found out, in that blocks are missing; one that was
-/// cut between two scans of a progressive picture is whole by the standard (T.81 G.1.1 does not ask for all bits).
-pub(super) fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
-    decode_frame(picture, None, work).map(drop)
+/// Decodes all scans; returns the picture with each interval of entropy-coded data padded with ones. A picture that was cut
+/// and then ended anew is found out, in that blocks are missing; one that was cut between two scans of a progressive picture
+/// is whole by the standard (T.81 G.1.1 does not ask for all bits).
+pub(super) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
+    let decoded = decode_frame(picture, None, work)?;
+    Ok(decoded.padded.into_bytes(picture))
 }
 
 /// Does the same, and keeps what a square of `size` pixels is to be made of.
-pub(crate) fn middle(picture: &[u8], size: u32, work: &mut Work) -> Result<Middle, Refusal> {
-    let (frame, about) = decode_frame(picture, Some(size), work)?;
-    Ok(Square::of(&frame, size).taken(frame, about))
+pub(super) fn decode_for(picture: &Bytes, size: u32, work: &mut Work) -> Result<(Bytes, Middle), Refusal> {
+    let (middle, padded) = decode_frame(picture, Some(size), work)?.middle(size);
+    Ok((padded.into_bytes(picture), middle))
 }
 
-fn decode_frame(picture: &[u8], size: Option<u32>, work: &mut Work) -> Result<(Frame, About), Refusal> {
+/// What a square of `size` pixels is to be made of.
+pub(crate) fn middle(picture: &[u8], size: u32, work: &mut Work) -> Result<Middle, Refusal> {
+    Ok(decode_frame(picture, Some(size), work)?.middle(size).0)
+}
+
+/// What decoding finds.
+struct Decoded {
+    frame: Frame,
+    about: About,
+    padded: Rewritten,
+}
+
+impl Decoded {
+    fn middle(self, size: u32) -> (Middle, Rewritten) {
+        (Square::of(&self.frame, size).taken(self.frame, self.about), self.padded)
+    }
+}
+
+fn decode_frame(picture: &[u8], size: Option<u32>, work: &mut Work) -> Result<Decoded, Refusal> {
     let mut segments = Segments::new(picture);
     let mut tables = Tables::default();
     let mut about = About::default();
     let mut frame: Option<Frame> = None;
+    let mut padded = Rewrite::new(picture);
+    let mut padded_to = 0;
     loop {
         let segment = segments.next()?;
         match segment.marker {
@@ -130,13 +156,21 @@ fn decode_frame(picture: &[u8], size: Option<u32>, work: &mut Work) -> Result<(F
                 }
             }
             SOS => {
-                let data = picture.get(segments.entropy_coded()?).unwrap_or_default();
+                let coded = segments.entropy_coded()?;
+                let data = picture.get(coded.clone()).unwrap_or_default();
                 let frame = frame.as_mut().ok_or(Refusal::Empty)?;
-                Scan::parse(segment.data, frame)?.decode(data, frame, &tables, work)?;
+                let rewritten = Scan::parse(segment.data, frame)?.decode(data, frame, &tables, work)?;
+                if let Rewritten::Copy(data) = rewritten {
+                    padded.keep(padded_to..coded.start);
+                    padded.put(&data);
+                    padded_to = coded.end;
+                }
             }
             EOI => {
+                padded.keep(padded_to..segment.range.end);
                 let is_whole = |frame: &Frame| frame.components.iter().all(|component| component.is_begun);
-                return frame.filter(is_whole).map(|frame| (frame, about)).ok_or(Refusal::Truncated);
+                let frame = frame.filter(is_whole).ok_or(Refusal::Truncated)?;
+                return Ok(Decoded { frame, about, padded: padded.finish() });
             }
             _ if size.is_some() => about.read(&segment),
             _ => {}

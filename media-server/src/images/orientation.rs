@@ -1,5 +1,7 @@
 //! Which way up a picture is: the one thing of its EXIF that stays.
 
+use super::visits;
+
 /// Which EXIF calls 1, and all that say nothing: as it lies.
 const UPRIGHT: u8 = 1;
 
@@ -13,8 +15,10 @@ pub(crate) fn read(exif: &[u8]) -> Option<u8> {
     let directory = usize::try_from(tiff.u32(4)?).ok()?;
     let entries = usize::from(tiff.u16(directory)?);
     let first = directory.checked_add(2)?;
-    let is_orientation = |entry: &usize| tiff.u16(*entry) == Some(0x0112);
-    let entry = (0..entries).map(|number| first + number * ENTRY_BYTES).find(is_orientation)?;
+    // No further than the data: a few bytes may claim 65,535 entries.
+    let tags =
+        (0..entries).map(|number| first + number * ENTRY_BYTES).map_while(|entry| Some((entry, tiff.u16(entry)?)));
+    let (entry, _) = tags.inspect(|_| visits::add(ENTRY_BYTES)).find(|(_, tag)| *tag == 0x0112)?;
     let is_one_short = tiff.u16(entry + 2)? == 3 && tiff.u32(entry + 4)? == 1;
     let orientation = u8::try_from(tiff.u16(entry + 8)?).ok()?;
     (is_one_short && (UPRIGHT + 1..=8).contains(&orientation)).then_some(orientation)

@@ -1,86 +1,89 @@
-//! A file rewritten piece by piece, which costs no copy where nothing changes.
+//! Copy-on-write output of a rewritten file: nothing is copied while the output equals the start of the original.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// What is kept of `original`, in its order.
+/// Builds a new file out of `original`, front to back.
 pub(super) struct Rewrite<'a> {
-    original: &'a Bytes,
-    pieces: Vec<Piece>,
-    len: usize,
+    original: &'a [u8],
+    /// While there is no copy, the output is this many bytes of the original.
+    common: usize,
+    copy: Option<Vec<u8>>,
 }
 
-/// Bytes of the original, or others in their place.
-struct Piece {
-    range: Range<usize>,
-    instead: Option<Vec<u8>>,
+/// A rewritten file.
+pub(super) enum Rewritten {
+    /// The first bytes of the original, all of them or fewer.
+    Prefix(usize),
+    Copy(Vec<u8>),
 }
 
-/// A piece that [`Rewrite::correct`] finds again.
-pub(super) struct PieceId(usize);
+impl Default for Rewritten {
+    fn default() -> Self {
+        Self::Prefix(0)
+    }
+}
 
 impl<'a> Rewrite<'a> {
-    pub(super) fn new(original: &'a Bytes) -> Self {
-        Self { original, pieces: Vec::new(), len: 0 }
+    pub(super) fn new(original: &'a [u8]) -> Self {
+        Self { original, common: 0, copy: None }
     }
 
-    /// Keeps what stands in `range`.
+    /// Appends `range` of the original.
     pub(super) fn keep(&mut self, range: Range<usize>) {
-        self.len += range.len();
-        match self.pieces.last_mut() {
-            Some(last) if last.instead.is_none() && last.range.end == range.start => last.range.end = range.end,
-            _ => self.pieces.push(Piece { range, instead: None }),
+        if self.copy.is_none() && range.start == self.common {
+            self.common = range.end.min(self.original.len());
+        } else {
+            let original = self.original;
+            self.put(original.get(range).unwrap_or_default());
         }
     }
 
-    /// Writes `bytes` instead of what stands in `range`.
-    pub(super) fn replace(&mut self, range: Range<usize>, bytes: Vec<u8>) -> PieceId {
-        self.len += bytes.len();
-        self.pieces.push(Piece { range, instead: Some(bytes) });
-        PieceId(self.pieces.len() - 1)
-    }
-
-    /// Writes other bytes for a piece that was replaced: a size that is known at the end only.
-    pub(super) fn correct(&mut self, PieceId(id): PieceId, bytes: Vec<u8>) {
-        if let Some(piece) = self.pieces.get_mut(id) {
-            self.len += bytes.len();
-            self.len -= piece.instead.replace(bytes).map_or(0, |before| before.len());
+    /// Appends `bytes`.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        if self.copy.is_none() && self.original.get(self.common..).is_some_and(|rest| rest.starts_with(bytes)) {
+            self.common += bytes.len();
+        } else {
+            self.copy().extend_from_slice(bytes);
         }
     }
 
-    /// The new file's size, in bytes.
+    /// Overwrites output at `at`, all of which has been appended: for a size that precedes what it counts.
+    pub(super) fn patch(&mut self, at: usize, bytes: &[u8]) {
+        let range = at..at + bytes.len();
+        if self.copy.is_none() && self.original.get(range.clone()) == Some(bytes) {
+            return;
+        }
+        if let Some(place) = self.copy().get_mut(range) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Bytes of output so far.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.copy.as_ref().map_or(self.common, Vec::len)
     }
 
-    /// The new file: the original itself where it is the same.
-    pub(super) fn finish(self) -> Bytes {
-        if self.is_unchanged() {
-            return self.original.clone();
-        }
-        let mut new = Vec::with_capacity(self.len);
-        for piece in &self.pieces {
-            new.extend_from_slice(self.bytes(piece));
-        }
-        new.into()
+    pub(super) fn finish(self) -> Rewritten {
+        self.copy.map_or(Rewritten::Prefix(self.common), Rewritten::Copy)
     }
 
-    fn is_unchanged(&self) -> bool {
-        let mut at = 0;
-        for piece in &self.pieces {
-            if piece.range.start != at || self.original.get(piece.range.clone()) != Some(self.bytes(piece)) {
-                return false;
-            }
-            at = piece.range.end;
-        }
-        at == self.original.len()
+    fn copy(&mut self) -> &mut Vec<u8> {
+        self.copy.get_or_insert_with(|| {
+            let mut copy = Vec::with_capacity(self.original.len());
+            copy.extend_from_slice(self.original.get(..self.common).unwrap_or_default());
+            copy
+        })
     }
+}
 
-    fn bytes<'b>(&'b self, piece: &'b Piece) -> &'b [u8] {
-        match &piece.instead {
-            Some(bytes) => bytes,
-            None => self.original.get(piece.range.clone()).unwrap_or_default(),
+impl Rewritten {
+    /// The new file; it shares the memory of `original` if it is a prefix of it.
+    pub(super) fn into_bytes(self, original: &Bytes) -> Bytes {
+        match self {
+            Self::Prefix(length) => original.slice(..length),
+            Self::Copy(bytes) => bytes.into(),
         }
     }
 }
@@ -89,27 +92,49 @@ impl<'a> Rewrite<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_stays_the_same_is_not_copied() {
-        let original = Bytes::from_static(b"abcdef");
-        let mut rewrite = Rewrite::new(&original);
-        rewrite.keep(0..2);
-        let size = rewrite.replace(2..3, b"?".to_vec());
-        rewrite.keep(3..4);
-        rewrite.keep(4..6);
-        rewrite.correct(size, b"c".to_vec());
-        assert_eq!(rewrite.finish().as_ptr(), original.as_ptr());
+    fn finished(rewrite: Rewrite<'_>, original: &Bytes) -> Bytes {
+        rewrite.finish().into_bytes(original)
     }
 
     #[test]
-    fn what_is_not_kept_is_gone() {
+    fn equal_output_is_not_copied() {
         let original = Bytes::from_static(b"abcdef");
         let mut rewrite = Rewrite::new(&original);
         rewrite.keep(0..2);
-        rewrite.replace(3..4, b"xyz".to_vec());
+        rewrite.put(b"c");
+        rewrite.keep(3..6);
+        rewrite.patch(2, b"cd");
+        assert_eq!(finished(rewrite, &original).as_ptr(), original.as_ptr());
+    }
+
+    #[test]
+    fn a_trimmed_end_is_not_copied() {
+        let original = Bytes::from_static(b"abcdef");
+        let mut rewrite = Rewrite::new(&original);
+        rewrite.keep(0..4);
+        let trimmed = finished(rewrite, &original);
+        assert_eq!((trimmed.as_ptr(), &trimmed[..]), (original.as_ptr(), &b"abcd"[..]));
+    }
+
+    #[test]
+    fn the_output_is_what_was_appended() {
+        let original = Bytes::from_static(b"abcdef");
+        let mut rewrite = Rewrite::new(&original);
+        rewrite.keep(0..2);
+        rewrite.put(b"xyz");
         rewrite.keep(5..6);
+        rewrite.patch(1, b"-");
         assert_eq!(rewrite.len(), 6);
-        assert_eq!(rewrite.finish(), "abxyzf");
-        assert_eq!(Rewrite::new(&original).finish(), "");
+        assert_eq!(finished(rewrite, &original), "a-xyzf");
+        assert_eq!(finished(Rewrite::new(&original), &original), "");
+    }
+
+    #[test]
+    fn a_patch_of_the_common_start_is_written_to_a_copy() {
+        let original = Bytes::from_static(b"abcdef");
+        let mut rewrite = Rewrite::new(&original);
+        rewrite.keep(0..6);
+        rewrite.patch(0, b"z");
+        assert_eq!(finished(rewrite, &original), "zbcdef");
     }
 }

@@ -116,3 +116,5 @@ fn scans_are_counted_before_they_are_decoded() {
 
 mod cleaning;
 mod cost;
+mod hidden;
+mod visits;

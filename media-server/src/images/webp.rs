@@ -1,6 +1,4 @@
 //! WebP (RFC 9649): lossy, lossless, with alpha, animated.
-//!
-//! Lossy pictures are decoded by image-webp, to its three planes; its way to RGB would take three times their memory.
 
 mod bits;
 mod chunks;
@@ -9,12 +7,13 @@ mod codes;
 mod distances;
 mod footprint;
 mod lossless;
+mod lossy;
 
-use image_webp::DecodingError;
-use image_webp::vp8::Vp8Decoder;
+use bytes::Bytes;
 
-use self::chunks::{Chunk, Chunks, u24_at};
+use self::chunks::{CHUNK_HEADER_BYTES, Chunk, Chunks, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, end_chunk, u24_at};
 use self::lossless::Bitstream;
+use super::rewrite::{Rewrite, Rewritten};
 use super::work::Work;
 use super::{PictureLimits, Refusal, check_size};
 
@@ -27,9 +26,6 @@ const STEPS: (u64, u64) = (6, 0);
 /// Steps of an image, however small: of a lossless one, and of a lossy one, whose decoder sets its tables up.
 const LOSSLESS_STEPS: u64 = 300;
 const LOSSY_STEPS: u64 = 4500;
-
-/// What the decoder of lossy pictures holds besides, in bytes.
-const LOSSY_BYTES: u64 = 1024 * 1024;
 
 /// What [`decode`] takes, in bytes.
 pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64, Refusal> {
@@ -54,39 +50,40 @@ pub(super) fn memory_bytes(picture: &[u8], limits: PictureLimits) -> Result<u64,
     Ok(frame_bytes_max)
 }
 
-/// Decodes all frames.
-pub(super) fn decode(picture: &[u8], work: &mut Work) -> Result<(), Refusal> {
+/// Decodes all frames; returns the picture without what follows the end of their compressed data.
+pub(super) fn decode(picture: &Bytes, work: &mut Work) -> Result<Bytes, Refusal> {
     let mut chunks = Chunks::of_file(picture)?;
     let first = chunks.next()?.ok_or(Refusal::Empty)?;
     let is_extended = first.name == *b"VP8X";
     let canvas = if is_extended { canvas(&first)? } else { Image::default().add(&first)?.dimensions()? };
-    let frames = frames(picture)?;
-    work.limit(u64::from(canvas.0) * u64::from(canvas.1) * frames.max(1), picture.len() as u64, STEPS);
+    let mut frames = 0;
     let mut still = Image::default().add(&first)?;
     while let Some(chunk) = chunks.next()? {
         if chunk.name == *b"ANMF" {
-            let image = frame(picture, &chunk)?;
-            check_place(&chunk, canvas, image.dimensions()?)?;
-            image.decode(work)?;
+            frames += 1;
         } else {
             still = still.add(&chunk)?;
         }
     }
-    if frames > 0 {
-        return Ok(());
-    }
-    if is_extended && still.dimensions() != Ok(canvas) {
+    work.limit(u64::from(canvas.0) * u64::from(canvas.1) * frames.max(1), picture.len() as u64, STEPS);
+    if frames == 0 && is_extended && still.dimensions() != Ok(canvas) {
         return Err(Refusal::Broken("it is not as large as it says".to_owned()));
     }
-    still.decode(work)
-}
-
-fn frames(picture: &[u8]) -> Result<u64, Refusal> {
-    let (mut chunks, mut frames) = (Chunks::of_file(picture)?, 0);
+    let trimmed = if frames == 0 { still.decode(work)? } else { Trimmed::default() };
+    let mut rewrite = Rewrite::new(picture);
+    rewrite.keep(0..FILE_HEADER_BYTES);
+    chunks = Chunks::of_file(picture)?;
     while let Some(chunk) = chunks.next()? {
-        frames += u64::from(chunk.name == *b"ANMF");
+        if chunk.name == *b"ANMF" {
+            let image = frame(picture, &chunk)?;
+            check_place(&chunk, canvas, image.dimensions()?)?;
+            image.decode(work)?.put_frame(&mut rewrite, picture, &chunk)?;
+        } else {
+            trimmed.put(&mut rewrite, &chunk)?;
+        }
     }
-    Ok(frames)
+    end_chunk(&mut rewrite, 0)?;
+    Ok(rewrite.finish().into_bytes(picture))
 }
 
 /// The dimensions that VP8X tells.
@@ -141,12 +138,7 @@ impl<'a> Image<'a> {
 
     fn dimensions(&self) -> Result<(u32, u32), Refusal> {
         match (self.lossy, self.lossless) {
-            // A key frame (RFC 6386, section 9.1).
-            (Some([_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..]), None) => {
-                let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
-                Ok((side(*w0, *w1), side(*h0, *h1)))
-            }
-            (Some(_), None) => Err(Refusal::Broken("a lossy picture without its start".to_owned())),
+            (Some(lossy), None) => lossy::dimensions(lossy),
             (None, Some(lossless)) => lossless::dimensions(lossless),
             _ => Err(Refusal::Empty),
         }
@@ -155,50 +147,90 @@ impl<'a> Image<'a> {
     fn memory_bytes(&self) -> Result<u64, Refusal> {
         let (width, height) = self.dimensions()?;
         let pixels = u64::from(width.next_multiple_of(16)) * u64::from(height.next_multiple_of(16));
-        let mut bytes = 0;
-        if let Some(lossy) = self.lossy {
-            // Luma and two chroma planes of a quarter each, and a copy of the data.
-            bytes = pixels + pixels / 2 + lossy.len() as u64 + LOSSY_BYTES;
-        }
+        let mut bytes = if self.lossy.is_some() { lossy::memory_bytes(width) } else { 0 };
         if let Some(data) = self.lossless.or(self.alpha) {
             bytes = bytes.max(lossless::memory_bytes(data, pixels));
         }
         Ok(bytes)
     }
 
-    fn decode(&self, work: &mut Work) -> Result<(), Refusal> {
+    fn decode(&self, work: &mut Work) -> Result<Trimmed, Refusal> {
         let (width, height) = self.dimensions()?;
-        if let Some(alpha) = self.alpha {
-            decode_alpha(alpha, width, height, work)?;
-        }
-        match (self.lossy, self.lossless) {
+        let mut decode_alpha = |alpha| decode_alpha(alpha, width, height, work);
+        let alpha = self.alpha.map_or(Ok(Rewritten::default()), &mut decode_alpha)?;
+        let image = match (self.lossy, self.lossless) {
             (Some(lossy), _) => {
-                work.spend(LOSSY_STEPS + u64::from(width) * u64::from(height))?;
-                Vp8Decoder::decode_frame(lossy).map(drop).map_err(refused)
+                work.spend(LOSSY_STEPS)?;
+                lossy::decode(lossy, work)?
             }
             (None, Some(lossless)) => {
                 work.spend(LOSSLESS_STEPS)?;
-                Bitstream::of_picture(lossless)?.decode(work)
+                let left = Bitstream::of_picture(lossless)?.decode(work)?;
+                trimmed(lossless, 8 * lossless.len() - left)
             }
-            (None, None) => Err(Refusal::Empty),
-        }
+            (None, None) => return Err(Refusal::Empty),
+        };
+        Ok(Trimmed { image, alpha })
     }
+}
+
+/// The data of an image's chunks up to the end of what is compressed.
+#[derive(Default)]
+struct Trimmed {
+    image: Rewritten,
+    alpha: Rewritten,
+}
+
+impl Trimmed {
+    /// Appends a frame.
+    fn put_frame(&self, rewrite: &mut Rewrite<'_>, picture: &[u8], frame: &Chunk<'_>) -> Result<(), Refusal> {
+        let start = rewrite.len();
+        rewrite.keep(frame.range.start..frame.range.start + CHUNK_HEADER_BYTES + FRAME_HEADER_BYTES);
+        let mut chunks = Chunks::of_frame(picture, frame);
+        while let Some(chunk) = chunks.next()? {
+            self.put(rewrite, &chunk)?;
+        }
+        end_chunk(rewrite, start)
+    }
+
+    /// Appends a chunk, trimmed if it is one of the image's.
+    fn put(&self, rewrite: &mut Rewrite<'_>, chunk: &Chunk<'_>) -> Result<(), Refusal> {
+        let trimmed = match &chunk.name {
+            b"VP8 " | b"VP8L" => &self.image,
+            b"ALPH" => &self.alpha,
+            _ => {
+                rewrite.keep(chunk.range.clone());
+                return Ok(());
+            }
+        };
+        let (start, data) = (rewrite.len(), chunk.range.start + CHUNK_HEADER_BYTES);
+        rewrite.keep(chunk.range.start..data);
+        match trimmed {
+            Rewritten::Prefix(length) => rewrite.keep(data..data + length),
+            Rewritten::Copy(bytes) => rewrite.put(bytes),
+        }
+        end_chunk(rewrite, start)
+    }
+}
+
+/// The first `bits` bits of `data`, the lowest of a byte first, and zeros.
+fn trimmed(data: &[u8], bits: usize) -> Rewritten {
+    let mut rewrite = Rewrite::new(data);
+    let whole = bits / 8;
+    rewrite.keep(0..whole);
+    if let Some(last) = data.get(whole).filter(|_| !bits.is_multiple_of(8)) {
+        rewrite.put(&[last & ((1 << (bits % 8)) - 1)]);
+    }
+    rewrite.finish()
 }
 
 /// An alpha plane (section 2.7.1.2): as it is, or lossless.
-fn decode_alpha(alpha: &[u8], width: u32, height: u32, work: &mut Work) -> Result<(), Refusal> {
+fn decode_alpha(alpha: &[u8], width: u32, height: u32, work: &mut Work) -> Result<Rewritten, Refusal> {
     let [header, data @ ..] = alpha else { return Err(Refusal::Truncated) };
-    match header & 3 {
-        0 if data.len() >= width as usize * height as usize => Ok(()),
-        0 => Err(Refusal::Truncated),
-        1 => Bitstream::of_alpha(data, width, height).decode(work),
-        _ => Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
-    }
-}
-
-fn refused(error: DecodingError) -> Refusal {
-    match error {
-        DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Refusal::Truncated,
-        error => Refusal::broken(error),
-    }
+    let bits = match header & 3 {
+        0 => 8 * width as usize * height as usize,
+        1 => 8 * data.len() - Bitstream::of_alpha(data, width, height).decode(work)?,
+        _ => return Err(Refusal::Broken("an alpha plane of a kind that is not known".to_owned())),
+    };
+    if bits > 8 * data.len() { Err(Refusal::Truncated) } else { Ok(trimmed(alpha, 8 + bits)) }
 }

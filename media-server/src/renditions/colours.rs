@@ -3,14 +3,16 @@
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use super::frame::{Samples, Square};
-use crate::images::PROFILE_BYTES_MAX;
+use crate::images::{PROFILE_BYTES_MAX, icc};
 
 /// The square in sRGB: [`Samples::Rgb`], or [`Samples::Rgba`] where it was transparent. A profile that is broken, or of
 /// other samples, is passed over, as browsers do.
 pub(super) fn to_srgb(square: Square, profile: Option<&[u8]>) -> Square {
+    // Reduced again: pictures that were stored by earlier releases are not, and a profile may repeat a large tag.
     let profile = profile
         .filter(|bytes| bytes.len() <= PROFILE_BYTES_MAX)
-        .and_then(|bytes| ColorProfile::new_from_slice(bytes).ok());
+        .and_then(|bytes| icc::reduced(bytes, square.samples.pixel_space()))
+        .and_then(|bytes| ColorProfile::new_from_slice(&bytes).ok());
     let Some(profile) = profile else { return assume_srgb(square) };
     let square = match (square.samples, profile.color_space) {
         (Samples::Gray | Samples::GrayAlpha, DataColorSpace::Rgb) => assume_srgb(square),

@@ -1,6 +1,7 @@
 //! Decoded pixels, from a decoder to an encoder.
 
 use super::orientation::Orientation;
+use crate::images::icc::PixelSpace;
 
 /// What the samples of a pixel say, eight bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,15 @@ impl Samples {
             Self::GrayAlpha => 2,
             Self::Rgb => 3,
             Self::Rgba | Self::Cmyk => 4,
+        }
+    }
+
+    /// What a profile may apply to.
+    pub(super) const fn pixel_space(self) -> PixelSpace {
+        match self {
+            Self::Gray | Self::GrayAlpha => PixelSpace::Gray,
+            Self::Rgb | Self::Rgba => PixelSpace::Rgb,
+            Self::Cmyk => PixelSpace::Cmyk,
         }
     }
 

@@ -1,14 +1,24 @@
-//! The images of a GIF (`GIF89a`, 1990), one after the other.
+//! The blocks of a GIF (`GIF89a`, 1990), one after the other.
 
-use crate::images::Refusal;
+use std::ops::Range;
+
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 const HEADER_BYTES: usize = 6;
 const SCREEN_BYTES: usize = 7;
-const DESCRIPTOR_BYTES: usize = 9;
+/// An image's separator and descriptor, the last byte of which are its flags.
+pub(super) const DESCRIPTOR_BYTES: usize = 10;
 
-const EXTENSION: u8 = 0x21;
+pub(super) const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
-const TRAILER: u8 = 0x3b;
+pub(super) const TRAILER: u8 = 0x3b;
+
+pub(super) enum Block<'a> {
+    /// A whole extension.
+    Extension(&'a [u8]),
+    Image(Image<'a>),
+    Trailer,
+}
 
 /// An image's place on the screen, in pixels, and its data.
 pub(super) struct Image<'a> {
@@ -16,27 +26,31 @@ pub(super) struct Image<'a> {
     pub(super) top: u32,
     pub(super) width: u32,
     pub(super) height: u32,
+    pub(super) flags: u8,
     /// Bits of a literal.
     pub(super) code_size: u8,
     /// Sub-blocks, the empty last one included.
     pub(super) data: &'a [u8],
+    /// All of it, and where in the file.
+    pub(super) range: Range<usize>,
 }
 
-/// Reads images up to the trailer.
-pub(super) struct Images<'a> {
-    rest: &'a [u8],
+/// Reads blocks up to the trailer.
+pub(super) struct Blocks<'a> {
+    picture: &'a [u8],
+    at: usize,
+    count: usize,
     screen: (u32, u32),
     has_colours: bool,
 }
 
-impl<'a> Images<'a> {
+impl<'a> Blocks<'a> {
     pub(super) fn new(picture: &'a [u8]) -> Result<Self, Refusal> {
-        let mut images = Self { rest: picture, screen: (0, 0), has_colours: false };
-        images.take(HEADER_BYTES)?;
-        let [w0, w1, h0, h1, flags, ..] = images.take(SCREEN_BYTES)? else { return Err(Refusal::Truncated) };
-        images.screen = (u16::from_le_bytes([*w0, *w1]).into(), u16::from_le_bytes([*h0, *h1]).into());
-        images.has_colours = !images.take(colour_table_bytes(*flags))?.is_empty();
-        Ok(images)
+        let mut blocks = Self { picture, at: HEADER_BYTES, count: 0, screen: (0, 0), has_colours: false };
+        let [w0, w1, h0, h1, flags, ..] = blocks.take(SCREEN_BYTES)? else { return Err(Refusal::Truncated) };
+        blocks.screen = (number(*w0, *w1), number(*h0, *h1));
+        blocks.has_colours = !blocks.take(colour_table_bytes(*flags))?.is_empty();
+        Ok(blocks)
     }
 
     /// Width and height of the screen.
@@ -44,22 +58,35 @@ impl<'a> Images<'a> {
         self.screen
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Image<'a>>, Refusal> {
+    /// Where the next block begins, or a terminator before it.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn next(&mut self) -> Result<Block<'a>, Refusal> {
+        self.count += 1;
+        if self.count > BLOCKS_MAX {
+            return Err(Refusal::TooManyBlocks);
+        }
         loop {
+            let start = self.at;
             match self.take(1)? {
                 [EXTENSION] => {
                     self.take(1)?;
                     self.sub_blocks()?;
+                    return Ok(Block::Extension(self.picture.get(start..self.at).unwrap_or_default()));
                 }
-                [IMAGE] => return self.image().map(Some),
-                [TRAILER] => return Ok(None),
+                [IMAGE] => return self.image(start).map(Block::Image),
+                [TRAILER] => return Ok(Block::Trailer),
+                // A terminator too many, which decoders pass over.
+                [0] => visits::add(1),
                 _ => return Err(Refusal::Broken("a block of an unknown kind".to_owned())),
             }
         }
     }
 
-    fn image(&mut self) -> Result<Image<'a>, Refusal> {
-        let [x0, x1, y0, y1, w0, w1, h0, h1, flags] = self.take(DESCRIPTOR_BYTES)? else {
+    fn image(&mut self, start: usize) -> Result<Image<'a>, Refusal> {
+        let [x0, x1, y0, y1, w0, w1, h0, h1, flags] = self.take(DESCRIPTOR_BYTES - 1)? else {
             return Err(Refusal::Truncated);
         };
         let has_colours = !self.take(colour_table_bytes(*flags))?.is_empty() || self.has_colours;
@@ -67,30 +94,38 @@ impl<'a> Images<'a> {
             return Err(Refusal::Broken("an image without a colour table".to_owned()));
         }
         let [code_size] = self.take(1)? else { return Err(Refusal::Truncated) };
-        let number = |low: &u8, high: &u8| u32::from(u16::from_le_bytes([*low, *high]));
+        let data = self.sub_blocks()?;
         Ok(Image {
-            left: number(x0, x1),
-            top: number(y0, y1),
-            width: number(w0, w1),
-            height: number(h0, h1),
+            left: number(*x0, *x1),
+            top: number(*y0, *y1),
+            width: number(*w0, *w1),
+            height: number(*h0, *h1),
+            flags: *flags,
             code_size: *code_size,
-            data: self.sub_blocks()?,
+            data,
+            range: start..self.at,
         })
     }
 
     fn sub_blocks(&mut self) -> Result<&'a [u8], Refusal> {
+        let rest = self.picture.get(self.at..).unwrap_or_default();
         let mut length = 0;
-        while let Some(block) = self.rest.get(length).filter(|block| **block > 0) {
+        while let Some(block) = rest.get(length).filter(|block| **block > 0) {
+            visits::add(1);
             length += 1 + usize::from(*block);
         }
         self.take(length + 1)
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Refusal> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Refusal::Truncated)?;
-        self.rest = rest;
+        let taken = self.picture.get(self.at..).and_then(|rest| rest.get(..count)).ok_or(Refusal::Truncated)?;
+        self.at += count;
         Ok(taken)
     }
+}
+
+fn number(low: u8, high: u8) -> u32 {
+    u16::from_le_bytes([low, high]).into()
 }
 
 fn colour_table_bytes(flags: u8) -> usize {

@@ -1,105 +1,65 @@
-//! Drops the blocks of a GIF that are not the picture (`GIF89a`, 1990).
+//! Metadata stripping of GIF (`GIF89a`, 1990): drops the blocks that are not the picture.
+//!
+//! Not looked for: entries of colour tables that no pixel uses, codes that say the same with more bits, and what the pixels
+//! themselves may hold.
 
 use bytes::Bytes;
 
+use super::blocks::{Block, Blocks, DESCRIPTOR_BYTES, EXTENSION, TRAILER};
+use crate::images::Refusal;
 use crate::images::rewrite::Rewrite;
-use crate::images::{BLOCKS_MAX, Refusal};
 
-const HEADER_BYTES: usize = 6;
-const SCREEN_BYTES: usize = 7;
-const DESCRIPTOR_BYTES: usize = 9;
-
-const EXTENSION: u8 = 0x21;
-const IMAGE: u8 = 0x2c;
-const TRAILER: u8 = 0x3b;
 const GRAPHIC_CONTROL: u8 = 0xf9;
 const APPLICATION: u8 = 0xff;
 
-/// Keeps the screen, the colour tables, the images with their graphic controls, and how often an animation is repeated.
-/// Plain text goes with the comments: no decoder in use draws it, and the graphic control before it stays, which those
-/// decoders take for the next image's.
+/// Where in what [`repeat`] returns the number of repetitions stands.
+const REPEAT_AT: usize = 16;
+
+/// Keeps the screen, the colour tables, the images, each with the last graphic control before it, and how often an animation
+/// is repeated: once, with the last number that is given. Reserved bits become 0. Plain text goes with the comments: no
+/// decoder in use draws it, and the graphic control before it stays, which those decoders take for the next image's.
 pub(in crate::images) fn clean(picture: &Bytes) -> Result<Bytes, Refusal> {
-    let mut cleaner = Cleaner { rewrite: Rewrite::new(picture), picture, at: HEADER_BYTES };
-    let flags = cleaner.byte(HEADER_BYTES + 4)?;
-    cleaner.keep(SCREEN_BYTES + colour_table_bytes(flags), HEADER_BYTES)?;
-    for _ in 0..BLOCKS_MAX {
-        match cleaner.byte(cleaner.at)? {
-            EXTENSION => cleaner.extension()?,
-            IMAGE => cleaner.image()?,
-            TRAILER => {
-                cleaner.keep(1, 0)?;
-                return Ok(cleaner.rewrite.finish());
-            }
-            // A terminator too many, which decoders pass over.
-            0 => cleaner.at += 1,
-            other => return Err(Refusal::Broken(format!("what block {other:#04x} is is not known"))),
-        }
-    }
-    Err(Refusal::TooManyBlocks)
-}
-
-struct Cleaner<'a> {
-    rewrite: Rewrite<'a>,
-    picture: &'a [u8],
-    at: usize,
-}
-
-impl Cleaner<'_> {
-    fn byte(&self, at: usize) -> Result<u8, Refusal> {
-        self.picture.get(at).copied().ok_or(Refusal::Truncated)
-    }
-
-    /// Keeps `length` bytes and the `before` bytes before them.
-    fn keep(&mut self, length: usize, before: usize) -> Result<(), Refusal> {
-        let (start, end) = (self.at - before, self.at + length);
-        if end > self.picture.len() {
-            return Err(Refusal::Truncated);
-        }
-        self.rewrite.keep(start..end);
-        self.at = end;
-        Ok(())
-    }
-
-    fn extension(&mut self) -> Result<(), Refusal> {
-        let start = self.at;
-        let label = self.byte(start + 1)?;
-        let end = self.sub_blocks_end(start + 2)?;
-        let block = self.picture.get(start..end).unwrap_or_default();
-        match label {
-            GRAPHIC_CONTROL => self.rewrite.keep(start..end),
-            APPLICATION => {
-                if let Some(repeat) = repeat(block) {
-                    self.rewrite.replace(start..end, repeat);
+    let mut rewrite = Rewrite::new(picture);
+    let mut blocks = Blocks::new(picture)?;
+    rewrite.keep(0..blocks.at());
+    let (mut control, mut repeat_at) = (None, None);
+    loop {
+        match blocks.next()? {
+            Block::Extension(block @ [_, GRAPHIC_CONTROL, ..]) => control = Some(graphic_control(block)?),
+            Block::Extension(block @ [_, APPLICATION, ..]) => {
+                let Some(repeat) = repeat(block) else { continue };
+                if let Some(at) = repeat_at {
+                    rewrite.patch(at, repeat.get(REPEAT_AT..REPEAT_AT + 2).unwrap_or_default());
+                } else {
+                    repeat_at = Some(rewrite.len() + REPEAT_AT);
+                    rewrite.put(&repeat);
                 }
             }
-            _ => {}
-        }
-        self.at = end;
-        Ok(())
-    }
-
-    fn image(&mut self) -> Result<(), Refusal> {
-        let flags = self.byte(self.at + DESCRIPTOR_BYTES)?;
-        // The last byte is the code size, before the data.
-        let data = self.at + 1 + DESCRIPTOR_BYTES + colour_table_bytes(flags) + 1;
-        let end = self.sub_blocks_end(data)?;
-        self.keep(end - self.at, 0)
-    }
-
-    /// The end of the sub-blocks that begin at `at`: after the empty one.
-    fn sub_blocks_end(&self, mut at: usize) -> Result<usize, Refusal> {
-        loop {
-            let length = self.byte(at)?;
-            at += 1 + usize::from(length);
-            if length == 0 {
-                return Ok(at);
+            Block::Extension(_) => {}
+            Block::Image(image) => {
+                rewrite.put(control.take().as_ref().map_or(&[], |control: &[u8; 8]| control));
+                let flags_at = image.range.start + DESCRIPTOR_BYTES - 1;
+                rewrite.keep(image.range.start..flags_at);
+                // Without the two reserved bits.
+                rewrite.put(&[image.flags & 0xe7]);
+                rewrite.keep(flags_at + 1..image.range.end);
+            }
+            Block::Trailer => {
+                rewrite.put(&[TRAILER]);
+                return Ok(rewrite.finish().into_bytes(picture));
             }
         }
     }
 }
 
-fn colour_table_bytes(flags: u8) -> usize {
-    if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+/// A graphic control without its reserved bits, and what may follow its one sub-block.
+fn graphic_control(block: &[u8]) -> Result<[u8; 8], Refusal> {
+    match block {
+        [_, _, 4, flags, low, high, transparent, ..] => {
+            Ok([EXTENSION, GRAPHIC_CONTROL, 4, flags & 0x1f, *low, *high, *transparent, 0])
+        }
+        _ => Err(Refusal::Broken("a graphic control of a wrong length".to_owned())),
+    }
 }
 
 /// The block that tells how often to repeat, without what else it may hold.

@@ -39,18 +39,31 @@ pub(super) struct Lzw<'a, 'w> {
     rest: &'a [u8],
     buffer: u64,
     count: u32,
+    /// Bytes that are or were in the buffer.
+    filled: usize,
     steps: Steps,
     work: &'w mut Work,
+}
+
+/// Where the codes of an image end.
+pub(super) struct End {
+    /// Bits before the code that ends the information, or would.
+    pub(super) bits: usize,
+    /// That code's own.
+    pub(super) code: usize,
+    pub(super) code_bits: u32,
+    /// Whether it is there, and nothing but zeros up to the next byte after it.
+    pub(super) is_last: bool,
 }
 
 impl<'a, 'w> Lzw<'a, 'w> {
     /// Of sub-blocks.
     pub(super) fn new(data: &'a [u8], steps: Steps, work: &'w mut Work) -> Self {
-        Self { block: &[], rest: data, buffer: 0, count: 0, steps, work }
+        Self { block: &[], rest: data, buffer: 0, count: 0, filled: 0, steps, work }
     }
 
     /// Decodes until there are as many pixels as wanted; literals have `code_size` bits.
-    pub(super) fn decode(mut self, code_size: u8, pixels: u64, Lengths(lengths): &mut Lengths) -> Result<(), Refusal> {
+    pub(super) fn decode(mut self, code_size: u8, pixels: u64, Lengths(lengths): &mut Lengths) -> Result<End, Refusal> {
         let literal_bits = u32::from(code_size);
         if !(1..CODE_BITS_MAX).contains(&literal_bits) {
             return Err(Refusal::Broken("codes of a size that can not be".to_owned()));
@@ -85,7 +98,10 @@ impl<'a, 'w> Lzw<'a, 'w> {
             previous_length = Some(length);
             left = left.saturating_sub(length.into());
         }
-        Ok(())
+        let end_at = 8 * self.filled - self.count as usize;
+        let is_end = self.read(bits).is_ok_and(|code| code == clear + 1);
+        let is_last = is_end && self.count < 8 && self.buffer == 0 && self.block.is_empty() && self.rest.len() == 1;
+        Ok(End { bits: end_at, code: clear + 1, code_bits: bits, is_last })
     }
 
     #[inline]
@@ -102,10 +118,10 @@ impl<'a, 'w> Lzw<'a, 'w> {
     fn fill(&mut self) -> Result<(), Refusal> {
         if let Some((four, rest)) = self.block.split_first_chunk() {
             self.buffer |= u64::from(u32::from_le_bytes(*four)) << self.count;
-            (self.block, self.count) = (rest, self.count + 32);
+            (self.block, self.count, self.filled) = (rest, self.count + 32, self.filled + 4);
         } else if let Some((byte, rest)) = self.block.split_first() {
             self.buffer |= u64::from(*byte) << self.count;
-            (self.block, self.count) = (rest, self.count + 8);
+            (self.block, self.count, self.filled) = (rest, self.count + 8, self.filled + 1);
         } else {
             let (length, rest) =
                 self.rest.split_first().filter(|(length, _)| **length > 0).ok_or(Refusal::Truncated)?;

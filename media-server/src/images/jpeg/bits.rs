@@ -1,6 +1,7 @@
 //! The bits of entropy-coded data (T.81, F.2.2.5).
 
 use crate::images::Refusal;
+use crate::images::rewrite::{Rewrite, Rewritten};
 
 /// Reads bits between two markers, stuffed zeros left out.
 pub(super) struct Bits<'a> {
@@ -10,11 +11,14 @@ pub(super) struct Bits<'a> {
     buffer: u64,
     /// How many of them there are.
     count: u32,
+    /// The data with intervals that are padded with ones (F.1.2.3), up to the last interval that was not.
+    padded: Rewrite<'a>,
+    padded_to: usize,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, buffer: 0, count: 0 }
+        Self { data, at: 0, buffer: 0, count: 0, padded: Rewrite::new(data), padded_to: 0 }
     }
 
     /// The next 16 bits, zeros where the data ends; 32 are then at hand, or all that are left.
@@ -100,17 +104,37 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// Ends a scan: nothing may be left of it.
-    pub(super) fn finish(&mut self) -> Result<(), Refusal> {
+    /// Ends a scan: nothing may be left of it. Returns its data, padded with ones.
+    pub(super) fn finish(mut self) -> Result<Rewritten, Refusal> {
         self.end()?;
-        if self.at < self.data.len() { Err(surplus()) } else { Ok(()) }
+        if self.at < self.data.len() {
+            return Err(surplus());
+        }
+        self.padded.keep(self.padded_to..self.at);
+        Ok(self.padded.finish())
     }
 
+    /// Ends an interval: what is left of its last byte becomes ones.
     fn end(&mut self) -> Result<(), Refusal> {
         self.fill_by_bytes();
-        let left = self.count;
-        (self.buffer, self.count) = (0, 0);
-        if left >= 8 { Err(surplus()) } else { Ok(()) }
+        let left = std::mem::take(&mut self.count);
+        self.buffer = 0;
+        if left >= u8::BITS {
+            return Err(surplus());
+        }
+        let ones = (1u8 << left) - 1;
+        let (last, byte) = match self.data.get(..self.at) {
+            // With its stuffed zero a byte of ones.
+            None | Some([] | [.., 0xff, 0]) => return Ok(()),
+            Some([before @ .., byte]) => (before.len(), *byte),
+        };
+        let padded = byte | ones;
+        if padded != byte {
+            self.padded.keep(self.padded_to..last);
+            self.padded.put(if padded == 0xff { &[0xff, 0] } else { std::slice::from_ref(&padded) });
+            self.padded_to = self.at;
+        }
+        Ok(())
     }
 }
 

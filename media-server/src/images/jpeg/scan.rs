@@ -8,6 +8,7 @@ use super::frame::{Component, Frame};
 use super::huffman::HuffmanTable;
 use super::tables::Tables;
 use crate::images::Refusal;
+use crate::images::rewrite::Rewritten;
 use crate::images::work::Work;
 
 /// The most blocks of an MCU (B.2.3).
@@ -72,14 +73,14 @@ impl Scan {
         self.components.iter().filter_map(|(index, _, _)| frame.components.get(*index)).map(Component::count).sum()
     }
 
-    /// Decodes it; nothing may be left of it.
+    /// Decodes it; nothing may be left of it. Returns its data, each interval padded with ones.
     pub(super) fn decode(
         &self,
         data: &[u8],
         frame: &mut Frame,
         tables: &Tables,
         work: &mut Work,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Rewritten, Refusal> {
         let mut bits = Bits::new(data);
         match self.band {
             (1.., _) if frame.is_progressive => self.decode_ac(&mut bits, frame, tables, work)?,

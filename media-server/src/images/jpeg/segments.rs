@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 pub(super) const SOI: u8 = 0xd8;
 pub(super) const EOI: u8 = 0xd9;
@@ -54,6 +54,7 @@ impl<'a> Segments<'a> {
         }
         let data = if length == 0 { &[] } else { self.slice(after + 2..after + length)? };
         self.at = after + length;
+        visits::add(self.at - start);
         Ok(Segment { marker, range: start..self.at, data })
     }
 

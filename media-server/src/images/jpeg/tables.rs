@@ -106,7 +106,7 @@ impl Restarts {
     }
 }
 
-fn broken_table() -> Refusal {
+pub(super) fn broken_table() -> Refusal {
     Refusal::Broken("a table that is not well-formed".to_owned())
 }
 

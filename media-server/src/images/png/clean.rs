@@ -1,36 +1,48 @@
-//! Drops the chunks of a PNG that are not the picture.
-
-use std::ops::Range;
+//! Metadata stripping of PNG: drops the chunks that are not the picture.
+//!
+//! Not looked for: entries of the palette that no pixel uses, frames that cover each other, and what the pixels themselves
+//! may hold.
 
 use bytes::Bytes;
 use fdeflate::BoundedDecompressionError;
 
-use crate::images::orientation;
+use super::chunks::{Chunk, SIGNATURE_BYTES, chunk_of, chunks};
+use super::header::{Color, Header};
+use crate::images::icc;
 use crate::images::rewrite::Rewrite;
-use crate::images::{BLOCKS_MAX, PROFILE_BYTES_MAX, Refusal};
+use crate::images::{PROFILE_BYTES_MAX, Refusal, orientation, visits};
 
-const SIGNATURE_BYTES: usize = 8;
-/// A chunk without its data: length, type and checksum.
-const FRAME_BYTES: usize = 12;
+/// The name of every profile that is kept, a 0, and the method of its compression.
+const PROFILE_PREFIX: &[u8] = b"ICC\0\0";
 
-/// Keeps what is drawn and how it is to be shown, and an animation; the orientation as an eXIf of its own. A checksum
-/// must hold even where the chunk is dropped: a file that was damaged is not guessed at. (IDAT's and fdAT's are left to
-/// the decoder.)
+/// Keeps what is drawn and how it is to be shown, and an animation; the orientation as an eXIf of its own. A chunk other
+/// than image data and frames is kept once, has the length that the standard gives it, and stands before the image data
+/// (eXIf may follow it). A checksum must hold even where the chunk is dropped: a file that was damaged is not guessed at.
+/// (IDAT's and fdAT's are left to the decoder.)
 pub(in crate::images) fn clean(picture: &Bytes) -> Result<Bytes, Refusal> {
+    let first = chunks(picture).next().ok_or(Refusal::Truncated)??;
+    if first.kind != *b"IHDR" {
+        return Err(Refusal::Broken("it does not begin with its header".to_owned()));
+    }
     let mut cleaner = Cleaner {
         rewrite: Rewrite::new(picture),
+        header: Header::parse(first.data)?,
         is_animated: is_animated(picture)?,
-        frames: None,
+        frames: 0,
         frames_seen: 0,
-        is_oriented: false,
+        palette_entries: 0,
+        seen: Vec::new(),
     };
     cleaner.rewrite.keep(0..SIGNATURE_BYTES);
     for chunk in chunks(picture) {
         let chunk = chunk?;
+        if !matches!(&chunk.kind, b"IDAT" | b"fdAT") {
+            chunk.check()?;
+        }
         if chunk.kind == *b"IEND" {
-            cleaner.rewrite.keep(chunk.range);
-            return if cleaner.frames.is_none_or(|frames| frames == cleaner.frames_seen) {
-                Ok(cleaner.rewrite.finish())
+            cleaner.rewrite.put(&chunk_of(*b"IEND", &[]));
+            return if cleaner.frames == cleaner.frames_seen {
+                Ok(cleaner.rewrite.finish().into_bytes(picture))
             } else {
                 Err(Refusal::Broken("it has more or fewer frames than it says".to_owned()))
             };
@@ -52,101 +64,149 @@ fn is_animated(picture: &[u8]) -> Result<bool, Refusal> {
     Err(Refusal::TooManyBlocks)
 }
 
-/// As many as a picture may have; an error where one is cut short or broken.
-fn chunks(picture: &[u8]) -> impl Iterator<Item = Result<Chunk<'_>, Refusal>> {
-    let mut at = SIGNATURE_BYTES;
-    let next = move || {
-        let chunk = Chunk::read(picture, at)?;
-        at = chunk.range.end;
-        Ok(chunk)
-    };
-    std::iter::repeat_with(next).take(BLOCKS_MAX)
-}
-
-struct Chunk<'a> {
-    kind: [u8; 4],
-    range: Range<usize>,
-    data: &'a [u8],
-}
-
-impl<'a> Chunk<'a> {
-    fn read(picture: &'a [u8], at: usize) -> Result<Self, Refusal> {
-        let rest = picture.get(at..).unwrap_or_default();
-        let (length, rest) = rest.split_first_chunk().ok_or(Refusal::Truncated)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Refusal::Truncated)?;
-        let (kind, rest) = rest.split_first_chunk().ok_or(Refusal::Truncated)?;
-        let (data, rest) = rest.split_at_checked(length).ok_or(Refusal::Truncated)?;
-        let checksum = rest.first_chunk().ok_or(Refusal::Truncated)?;
-        if !matches!(kind, b"IDAT" | b"fdAT") && u32::from_be_bytes(*checksum) != crc(*kind, data) {
-            return Err(Refusal::Broken(format!("the checksum of its {} is wrong", kind.escape_ascii())));
-        }
-        Ok(Self { kind: *kind, range: at..at + length + FRAME_BYTES, data })
-    }
-}
-
 struct Cleaner<'a> {
     rewrite: Rewrite<'a>,
+    header: Header,
     is_animated: bool,
     /// How many frames the animation says it has.
-    frames: Option<u32>,
+    frames: u32,
     frames_seen: u32,
-    is_oriented: bool,
+    palette_entries: usize,
+    /// Chunks that may be there once, and IDAT.
+    seen: Vec<[u8; 4]>,
 }
 
 impl Cleaner<'_> {
     fn chunk(&mut self, chunk: Chunk<'_>) -> Result<(), Refusal> {
-        let Chunk { kind, range, data } = chunk;
+        let Chunk { kind, ref range, data, .. } = chunk;
+        let range = range.clone();
         match &kind {
-            b"IHDR" | b"PLTE" | b"IDAT" | b"tRNS" | b"gAMA" | b"cHRM" | b"sRGB" | b"cICP" | b"mDCV" | b"cLLI"
-            | b"sBIT" | b"bKGD" | b"pHYs" => self.rewrite.keep(range),
-            b"iCCP" if is_profile(data)? => self.rewrite.keep(range),
-            b"acTL" if self.is_animated => {
-                let count = data.first_chunk().ok_or(Refusal::Truncated)?;
-                if self.frames.replace(u32::from_be_bytes(*count)).is_some() {
-                    return Err(Refusal::Broken("it says twice how many frames it has".to_owned()));
-                }
+            b"IDAT" => {
+                self.is_first(kind);
                 self.rewrite.keep(range);
             }
             b"fcTL" | b"fdAT" if self.is_animated => {
                 self.frames_seen += u32::from(kind == *b"fcTL");
+                if kind == *b"fcTL" && data.len() != 26 {
+                    return Err(wrong_length(kind));
+                }
                 self.rewrite.keep(range);
             }
-            b"eXIf" if !self.is_oriented => {
+            b"acTL" if self.is_animated => {
+                let [f0, f1, f2, f3, _, _, _, _] = *data else { return Err(wrong_length(kind)) };
+                if !self.is_first(kind) {
+                    return Err(Refusal::Broken("it says twice how many frames it has".to_owned()));
+                }
+                self.frames = u32::from_be_bytes([f0, f1, f2, f3]);
+                self.rewrite.keep(range);
+            }
+            b"IHDR" if self.is_first(kind) => self.rewrite.keep(range),
+            b"PLTE" if self.is_first(kind) => self.palette(data)?,
+            b"IHDR" | b"PLTE" => return Err(Refusal::Broken(format!("a second {}", kind.escape_ascii()))),
+            b"eXIf" if self.is_first(kind) => {
                 if let Some(orientation) = orientation::read(data) {
-                    self.is_oriented = true;
-                    self.rewrite.replace(range, chunk_of(*b"eXIf", &orientation::write(orientation)));
+                    self.rewrite.put(&chunk_of(kind, &orientation::write(orientation)));
                 }
             }
-            // Who does not know a chunk whose name begins with a capital can not show the picture.
-            [b'A'..=b'Z', ..] => {
+            // A decoder that does not know a chunk whose name begins with a capital can not show the picture.
+            [b'A'..=b'Z', ..] if kind != *b"IHDR" => {
                 return Err(Refusal::Broken(format!("what its {} says is not known", kind.escape_ascii())));
             }
+            _ if !self.seen.contains(b"IDAT") => self.ancillary(chunk)?,
             _ => {}
         }
         Ok(())
     }
-}
 
-/// Whether it is a name, a 0, the method 0, and zlib's stream (W3C PNG, 11.3.2.3). Who shows the picture passes over a
-/// profile that is not, so it may go.
-fn is_profile(data: &[u8]) -> Result<bool, Refusal> {
-    let name_end = memchr::memchr(0, data).unwrap_or(data.len());
-    let [0, 0, stream @ ..] = data.get(name_end..).unwrap_or_default() else { return Ok(false) };
-    match fdeflate::decompress_to_vec_bounded(stream, PROFILE_BYTES_MAX) {
-        Ok(_) => Ok(true),
-        Err(BoundedDecompressionError::OutputTooLarge { .. }) => Err(Refusal::ProfileTooLarge),
-        Err(BoundedDecompressionError::DecompressionError { .. }) => Ok(false),
+    /// What says how pixels are to be shown, if it has its length.
+    fn ancillary(&mut self, Chunk { kind, range, data, .. }: Chunk<'_>) -> Result<(), Refusal> {
+        let samples = match self.header.color {
+            Color::Gray | Color::GrayAlpha => 1,
+            Color::Rgb | Color::Rgba => 3,
+            Color::Indexed => 0,
+        };
+        let is_opaque = matches!(self.header.color, Color::Gray | Color::Rgb);
+        let length = match &kind {
+            b"iCCP" if self.is_first(kind) => {
+                if let Some(profile) =
+                    profile(data)?.and_then(|profile| icc::reduced(&profile, self.header.pixel_space()))
+                {
+                    let stream = fdeflate::compress_to_vec(&profile);
+                    self.rewrite.put(&chunk_of(kind, &[PROFILE_PREFIX, &stream].concat()));
+                }
+                return Ok(());
+            }
+            b"tRNS" if samples == 0 && self.is_first(kind) => {
+                let entries = data.get(..self.palette_entries).unwrap_or(data);
+                self.rewrite.put(&if entries.is_empty() { Vec::new() } else { chunk_of(kind, entries) });
+                return Ok(());
+            }
+            b"tRNS" if is_opaque => 2 * samples,
+            b"bKGD" => {
+                if samples == 0 {
+                    1
+                } else {
+                    2 * samples
+                }
+            }
+            b"sBIT" => match self.header.color {
+                Color::Gray => 1,
+                Color::GrayAlpha => 2,
+                Color::Rgb | Color::Indexed => 3,
+                Color::Rgba => 4,
+            },
+            b"sRGB" => 1,
+            b"gAMA" | b"cICP" => 4,
+            b"cLLI" => 8,
+            b"pHYs" => 9,
+            b"mDCV" => 24,
+            b"cHRM" => 32,
+            _ => return Ok(()),
+        };
+        if self.is_first(kind) && data.len() == length {
+            self.rewrite.keep(range);
+        }
+        Ok(())
+    }
+
+    /// Keeps the palette of indexed pixels, and no more entries than an index can name. For others it is a suggestion.
+    fn palette(&mut self, data: &[u8]) -> Result<(), Refusal> {
+        if self.header.color != Color::Indexed {
+            return Ok(());
+        }
+        if data.is_empty() || !data.len().is_multiple_of(3) {
+            return Err(wrong_length(*b"PLTE"));
+        }
+        let entries = data.get(..3 * self.header.palette_max()).unwrap_or(data);
+        self.palette_entries = entries.len() / 3;
+        self.rewrite.put(&chunk_of(*b"PLTE", entries));
+        Ok(())
+    }
+
+    /// Whether no other of this kind was there.
+    fn is_first(&mut self, kind: [u8; 4]) -> bool {
+        let is_first = !self.seen.contains(&kind);
+        if is_first {
+            self.seen.push(kind);
+        }
+        is_first
     }
 }
 
-fn chunk_of(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&length, &kind, data, &crc(kind, data).to_be_bytes()].concat()
+/// What iCCP holds: a name, a 0, the method 0, and zlib's stream (W3C PNG, 11.3.2.3). Decoders ignore a chunk that does not.
+fn profile(data: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+    let name_end = memchr::memchr(0, data).unwrap_or(data.len());
+    let [0, 0, stream @ ..] = data.get(name_end..).unwrap_or_default() else { return Ok(None) };
+    match fdeflate::decompress_to_vec_bounded(stream, PROFILE_BYTES_MAX) {
+        Ok(profile) => {
+            visits::add(profile.len());
+            Ok(Some(profile))
+        }
+        Err(BoundedDecompressionError::OutputTooLarge { .. }) => Err(Refusal::ProfileTooLarge),
+        Err(BoundedDecompressionError::DecompressionError { .. }) => Ok(None),
+    }
 }
 
-fn crc(kind: [u8; 4], data: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&kind);
-    hasher.update(data);
-    hasher.finalize()
+fn wrong_length(kind: [u8; 4]) -> Refusal {
+    Refusal::Broken(format!("its {} has a wrong length", kind.escape_ascii()))
 }

@@ -56,6 +56,11 @@ impl<'a> Bits<'a> {
         Ok(offset + self.read(extra)? + 1)
     }
 
+    /// How many bits are left.
+    pub(super) fn left(&self) -> usize {
+        8 * self.data.len() + self.count as usize
+    }
+
     #[inline]
     fn fill(&mut self) {
         if let Some(eight) = self.data.first_chunk() {

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::images::{BLOCKS_MAX, Refusal};
+use crate::images::rewrite::Rewrite;
+use crate::images::{BLOCKS_MAX, Refusal, visits};
 
 /// Before the first chunk: `RIFF`, the size, `WEBP`.
 pub(super) const FILE_HEADER_BYTES: usize = 12;
@@ -57,6 +58,7 @@ impl<'a> Chunks<'a> {
         let (length, after) = after.split_first_chunk().ok_or(Refusal::Truncated)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Refusal::Truncated)?;
         let data = after.get(..length).ok_or(Refusal::Truncated)?;
+        visits::add(CHUNK_HEADER_BYTES);
         // The last one may come without what pads it.
         self.at = (start + CHUNK_HEADER_BYTES + length + length % 2).min(self.end);
         Ok(Some(Chunk { name: *name, data, range: start..self.at }))
@@ -73,4 +75,16 @@ pub(super) fn u24_at(bytes: &[u8], at: usize) -> Option<u32> {
         Some([low, middle, high, ..]) => Some(u32::from_le_bytes([*low, *middle, *high, 0])),
         _ => None,
     }
+}
+
+/// Ends a chunk whose header stands at `start` of the output: its size becomes that of what has been appended since, and
+/// what pads it to an even length is 0.
+pub(super) fn end_chunk(rewrite: &mut Rewrite<'_>, start: usize) -> Result<(), Refusal> {
+    let length = rewrite.len() - start - CHUNK_HEADER_BYTES;
+    let size = u32::try_from(length).map_err(|_| Refusal::Broken("larger than can be".to_owned()))?;
+    rewrite.patch(start + 4, &size.to_le_bytes());
+    if length % 2 == 1 {
+        rewrite.put(&[0]);
+    }
+    Ok(())
 }

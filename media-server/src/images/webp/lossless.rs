@@ -63,10 +63,11 @@ impl<'a> Bitstream<'a> {
         Self { bits: Bits::new(data), width, height }
     }
 
-    /// Decodes all of it.
-    pub(super) fn decode(self, work: &mut Work) -> Result<(), Refusal> {
+    /// Decodes all of it; returns how many bits are left.
+    pub(super) fn decode(self, work: &mut Work) -> Result<usize, Refusal> {
         let (mut decoder, width) = self.transforms(work)?;
-        decoder.image(width, self.height)
+        decoder.image(width, self.height)?;
+        Ok(decoder.bits.left())
     }
 
     /// Reads the codes and no pixels: what they cost the decoder of renditions.
