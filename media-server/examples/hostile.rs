@@ -79,7 +79,7 @@ fn cheapest<T>(mut run: impl FnMut() -> T) -> (f64, T) {
     let start = cpu_milliseconds();
     let outcome = run();
     let once = cpu_milliseconds() - start;
-    let repeats = if once > 200.0 { 1 } else { (100.0 / once.max(0.5)).ceil() as u32 };
+    let repeats = if once < 10.0 { 50 } else { 3 };
     let timed = || {
         let start = cpu_milliseconds();
         (0..repeats).for_each(|_| drop(run()));

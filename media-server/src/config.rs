@@ -220,7 +220,7 @@ fn decoding(settings: &mut Settings) -> Result<DecodingConfig, SettingError> {
             192 * 1024 * 1024,
             32 * 1024 * 1024..=64 * 1024 * 1024 * 1024,
             "bytes",
-            "memory that decodings share; one that finds too little waits, one that takes more than all of it is refused; of a picture that would take so much for ?size there is none",
+            "memory that decodings share; one that finds too little waits, and a picture that takes more than all of it, for its check or for ?size, is refused",
         )?,
         limits: PictureLimits {
             pixels_max: settings.number(

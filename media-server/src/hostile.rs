@@ -3,12 +3,7 @@
 //!
 //! A hostile picture must be refused, or cost at most twice what its ordinary one does.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "code of tests and benchmarks alone"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "code of tests and benchmarks alone")]
 #![expect(clippy::cast_possible_truncation, reason = "all sizes here are small constants")]
 
 pub(crate) mod bits;

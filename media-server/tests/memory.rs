@@ -2,6 +2,9 @@
 //!
 //! One test, in a process of its own: the allocator counts for all threads.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::cast_possible_truncation, reason = "all sizes here are small constants")]
+
 use std::io::Cursor;
 
 use bytes::Bytes;
@@ -28,25 +31,31 @@ fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (outcome, ALLOCATOR.peak_usage().saturating_sub(before + SLACK_BYTES) as u64)
 }
 
-fn check(name: &str, picture: &Bytes) {
-    let Ok(cleaned) = images::clean(picture) else { panic!("{name} is cleaned") };
-    let Ok(reserved) = cleaned.memory_bytes(LIMITS) else { return };
+/// What took more than was reserved.
+fn excesses(name: &str, picture: &Bytes) -> Vec<String> {
+    let mut excesses = Vec::new();
+    let mut compare = |what: &str, used: u64, reserved: u64| {
+        if used > reserved {
+            excesses.push(format!("{name}: {what} took {used} bytes, {reserved} were reserved"));
+        }
+    };
+    let cleaned = images::clean(picture).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    let Ok(reserved) = cleaned.memory_bytes(LIMITS) else { return excesses };
     let (accepted, used) = peak_bytes(|| cleaned.decode(&mut Work::default()));
-    println!("{name}: verification {used} of {reserved}");
-    assert!(used <= reserved, "{name}: verification took {used} bytes, {reserved} were reserved");
-    let Ok(accepted) = accepted else { return };
+    compare("verification", used, reserved);
+    let Ok(accepted) = accepted else { return excesses };
     for size in [64, 512, 2048] {
         let source = Source::Picture(accepted.bytes.clone());
         let reserved = match source.memory_bytes(size) {
             Ok(reserved) => reserved,
-            Err(Refusal::TooMuchWork { .. }) => return,
+            Err(Refusal::TooMuchWork { .. }) => return excesses,
             Err(refusal) => panic!("{name}: {refusal}"),
         };
         let (rendition, used) = peak_bytes(|| source.rendition(size, &mut Work::default()).map(drop));
-        println!("{name}: rendition of {size} {used} of {reserved}");
         rendition.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(used <= reserved, "{name}: a rendition of {size} took {used} bytes, {reserved} were reserved");
+        compare(&format!("a rendition of {size}"), used, reserved);
     }
+    excesses
 }
 
 /// `DynamicImage` in a format, and its name.
@@ -77,22 +86,66 @@ fn ordinary(side: u32) -> Vec<(String, Bytes)> {
     ]
 }
 
+/// A profile of 4 MB, a table of colours (ICC.1, lut8Type).
+fn profile() -> Vec<u8> {
+    const GRID: u8 = 110;
+    let mut table = [b"mft1".as_slice(), &[0; 4], &[3, 3, GRID, 0]].concat();
+    (0..9).for_each(|index| table.extend_from_slice(&u32::from(index % 4 == 0).wrapping_mul(65_536).to_be_bytes()));
+    (0..3).for_each(|_| table.extend(0..=255_u8));
+    table.extend((0..usize::from(GRID).pow(3) * 3).map(|index| (index * 37) as u8));
+    (0..3).for_each(|_| table.extend(0..=255_u8));
+    let mut profile = vec![0; 128];
+    profile[8] = 2;
+    profile[12..24].copy_from_slice(b"prtrRGB Lab ");
+    profile[36..40].copy_from_slice(b"acsp");
+    profile[68..80].copy_from_slice(&[0, 0, 0xf6, 0xd6, 0, 1, 0, 0, 0, 0, 0xd3, 0x2d]);
+    profile.extend_from_slice(&[0, 0, 0, 1]);
+    profile
+        .extend_from_slice(&[b"A2B0".as_slice(), &144_u32.to_be_bytes(), &(table.len() as u32).to_be_bytes()].concat());
+    profile.extend(table);
+    let length = (profile.len() as u32).to_be_bytes();
+    profile[..4].copy_from_slice(&length);
+    profile
+}
+
+fn with_profile() -> Vec<(String, Bytes)> {
+    const SIDE: u16 = 700;
+    let samples = vec![77; usize::from(SIDE) * usize::from(SIDE) * 3];
+    let mut webp = Vec::new();
+    let mut encoder = image_webp::WebPEncoder::new(&mut webp);
+    encoder.set_icc_profile(profile());
+    encoder.encode(&samples, SIDE.into(), SIDE.into(), image_webp::ColorType::Rgb8).unwrap();
+    let mut jpeg = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut jpeg, 80);
+    encoder.add_icc_profile(&profile()).unwrap();
+    encoder.encode(&samples, SIDE, SIDE, jpeg_encoder::ColorType::Rgb).unwrap();
+    let mut png = Vec::new();
+    let mut info = png::Info::with_size(SIDE.into(), SIDE.into());
+    info.color_type = png::ColorType::Rgb;
+    info.icc_profile = Some(profile().into());
+    let encoder = png::Encoder::with_info(&mut png, info).unwrap();
+    encoder.write_header().unwrap().write_image_data(&samples).unwrap();
+    [("WebP", webp), ("JPEG", jpeg), ("PNG", png)]
+        .map(|(name, bytes)| (format!("{name} with a profile"), bytes.into()))
+        .to_vec()
+}
+
 #[test]
 fn what_is_reserved_covers_what_is_allocated() {
-    for side in [40, 600, 1500] {
-        for (name, picture) in ordinary(side) {
-            check(&name, &picture);
-        }
+    let mut all: Vec<String> = Vec::new();
+    for (name, picture) in [40, 600, 1500].into_iter().flat_map(ordinary).chain(with_profile()) {
+        all.extend(excesses(&name, &picture));
     }
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
     for kind in ["jpeg", "png", "gif", "webp"] {
         for file in std::fs::read_dir(seeds.join(kind)).unwrap() {
             let path = file.unwrap().path();
-            check(&path.display().to_string(), &std::fs::read(&path).unwrap().into());
+            all.extend(excesses(&path.display().to_string(), &std::fs::read(&path).unwrap().into()));
         }
     }
     for picture in hostile::ALL {
         let picture = picture();
-        check(picture.name, &picture.bytes.into());
+        all.extend(excesses(picture.name, &picture.bytes.into()));
     }
+    assert!(all.is_empty(), "{all:#?}");
 }

@@ -22,7 +22,7 @@ fn table(kind: u8, value: u8) -> Vec<u8> {
 
 fn scan(components: &[u8], band: [u8; 3], data: &[u8]) -> Vec<u8> {
     let mut header = vec![components.len() as u8];
-    components.iter().for_each(|id| header.extend_from_slice(&[*id, 0]));
+    header.extend(components.iter().flat_map(|id| [*id, 0]));
     header.extend_from_slice(&band);
     [segment(0xda, &header).as_slice(), data].concat()
 }
@@ -55,7 +55,7 @@ pub(super) fn many_scans() -> HostilePicture {
 /// `count` zero bits, the last byte filled with ones.
 fn padded(count: usize) -> Vec<u8> {
     let mut data = vec![0; count / 8];
-    if count % 8 > 0 {
+    if !count.is_multiple_of(8) {
         data.push(0xff >> (count % 8));
     }
     data

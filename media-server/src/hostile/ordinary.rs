@@ -21,7 +21,7 @@ pub(super) fn noise(count: usize) -> Vec<u8> {
 
 /// Width and height of a square of at least so many pixels.
 pub(super) fn square(pixels: usize) -> (u32, u32) {
-    let side = (pixels as f64).sqrt().ceil() as u32;
+    let side = pixels.isqrt() as u32 + 1;
     (side, side)
 }
 

@@ -11,8 +11,8 @@ const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
 /// A gray pixel with its filter, as a last stored block and the checksum of the stream.
 const LAST_PIXEL: [u8; 11] = [0x01, 2, 0, 0xfd, 0xff, 0, 0x80, 0, 0x82, 0, 0x81];
 
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let named = [kind, data].concat();
+fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
+    let named = [kind.as_slice(), data].concat();
     let checksum = crc32fast::hash(&named).to_be_bytes();
     [(data.len() as u32).to_be_bytes().as_slice(), &named, &checksum].concat()
 }
@@ -20,7 +20,7 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 /// A gray picture of one pixel, of these chunks.
 fn pixel(chunks: &[u8]) -> Vec<u8> {
     let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0];
-    [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", &header).as_slice(), chunks, &chunk(b"IEND", &[])].concat()
+    [b"\x89PNG\r\n\x1a\n", chunk(*b"IHDR", &header).as_slice(), chunks, &chunk(*b"IEND", &[])].concat()
 }
 
 fn hostile(name: &'static str, picture: Vec<u8>, pixels: usize) -> HostilePicture {
@@ -36,7 +36,7 @@ pub(super) fn empty_deflate_blocks() -> HostilePicture {
     // An empty stored block aligns what follows to a byte.
     bits.write(0, 3);
     let data = [ZLIB_HEADER.as_slice(), &bits.finish(), &[0, 0, 0xff, 0xff], &LAST_PIXEL].concat();
-    hostile("png-empty-deflate-blocks", pixel(&chunk(b"IDAT", &data)), 1)
+    hostile("png-empty-deflate-blocks", pixel(&chunk(*b"IDAT", &data)), 1)
 }
 
 /// Codes of the literal 255, the end of the block and one distance, and the end of the block: 91 bits.
@@ -56,7 +56,7 @@ fn empty_block(bits: &mut BitWriter) {
 pub(super) fn tiny_frames() -> HostilePicture {
     const FRAMES: u32 = 32_000;
     let data = [ZLIB_HEADER.as_slice(), &LAST_PIXEL].concat();
-    let mut chunks = chunk(b"acTL", &[FRAMES.to_be_bytes(), [0; 4]].concat());
+    let mut chunks = chunk(*b"acTL", &[FRAMES.to_be_bytes(), [0; 4]].concat());
     let mut sequence = 0u32;
     let mut next = || {
         sequence += 1;
@@ -64,11 +64,11 @@ pub(super) fn tiny_frames() -> HostilePicture {
     };
     for frame in 0..FRAMES {
         let place = [[0, 0, 0, 1], [0, 0, 0, 1], [0; 4], [0; 4], [0, 1, 0, 10]].concat();
-        chunks.extend(chunk(b"fcTL", &[next().as_slice(), &place, &[0, 0]].concat()));
+        chunks.extend(chunk(*b"fcTL", &[next().as_slice(), &place, &[0, 0]].concat()));
         if frame == 0 {
-            chunks.extend(chunk(b"IDAT", &data));
+            chunks.extend(chunk(*b"IDAT", &data));
         } else {
-            chunks.extend(chunk(b"fdAT", &[next().as_slice(), &data].concat()));
+            chunks.extend(chunk(*b"fdAT", &[next().as_slice(), &data].concat()));
         }
     }
     hostile("png-tiny-frames", pixel(&chunks), FRAMES as usize)
@@ -77,12 +77,12 @@ pub(super) fn tiny_frames() -> HostilePicture {
 /// A pixel whose data is in 65,000 chunks, nearly all of them empty: 0.8 MB.
 pub(super) fn tiny_data_chunks() -> HostilePicture {
     let data = [ZLIB_HEADER.as_slice(), &LAST_PIXEL].concat();
-    let chunks = [chunk(b"IDAT", &[]).repeat(65_000), chunk(b"IDAT", &data)].concat();
+    let chunks = [chunk(*b"IDAT", &[]).repeat(65_000), chunk(*b"IDAT", &data)].concat();
     hostile("png-tiny-data-chunks", pixel(&chunks), 1)
 }
 
 /// A pixel after two million empty stored blocks: 10 MB.
 pub(super) fn stored_blocks() -> HostilePicture {
     let data = [ZLIB_HEADER.as_slice(), &[0, 0, 0, 0xff, 0xff].repeat(2_000_000), &LAST_PIXEL].concat();
-    hostile("png-stored-blocks", pixel(&chunk(b"IDAT", &data)), 1)
+    hostile("png-stored-blocks", pixel(&chunk(*b"IDAT", &data)), 1)
 }

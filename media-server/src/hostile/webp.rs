@@ -67,10 +67,10 @@ fn groups(side: u32, count: u32, group: Group, has_header: bool) -> Vec<u8> {
     bits.finish()
 }
 
-fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
     let padding = [0u8];
     let length = (data.len() as u32).to_le_bytes();
-    [name, length.as_slice(), data, &padding[..data.len() % 2]].concat()
+    [name.as_slice(), &length, data, &padding[..data.len() % 2]].concat()
 }
 
 fn file(chunks: &[u8]) -> Vec<u8> {
@@ -84,18 +84,18 @@ fn u24(value: u32) -> [u8; 3] {
 
 fn extended(flags: u8, side: u32, rest: &[u8]) -> Vec<u8> {
     let header = [[flags, 0, 0, 0].as_slice(), &u24(side - 1), &u24(side - 1)].concat();
-    file(&[chunk(b"VP8X", &header), rest.to_vec()].concat())
+    file(&[chunk(*b"VP8X", &header), rest.to_vec()].concat())
 }
 
 /// An animation of `count` frames that are all `image`.
 fn animation(side: u32, count: usize, image: &[u8]) -> Vec<u8> {
     let place = [u24(0), u24(0), u24(side - 1), u24(side - 1), u24(40)].concat();
-    let frame = chunk(b"ANMF", &[place.as_slice(), &[0], image].concat());
-    extended(0x12, side, &[chunk(b"ANIM", &[0; 6]), frame.repeat(count)].concat())
+    let frame = chunk(*b"ANMF", &[place.as_slice(), &[0], image].concat());
+    extended(0x12, side, &[chunk(*b"ANIM", &[0; 6]), frame.repeat(count)].concat())
 }
 
 fn lossless(data: &[u8]) -> Vec<u8> {
-    chunk(b"VP8L", data)
+    chunk(*b"VP8L", data)
 }
 
 fn hostile(name: &'static str, picture: Vec<u8>, pixels: usize) -> HostilePicture {
@@ -164,13 +164,13 @@ pub(super) fn tiny_lossless_frames() -> HostilePicture {
 
 /// 65,000 lossy frames of one pixel: 4.5 MB.
 pub(super) fn tiny_lossy_frames() -> HostilePicture {
-    hostile("webp-tiny-lossy-frames", animation(1, 65_000, &chunk(b"VP8 ", LOSSY_PIXEL)), 65_000)
+    hostile("webp-tiny-lossy-frames", animation(1, 65_000, &chunk(*b"VP8 ", LOSSY_PIXEL)), 65_000)
 }
 
 /// An alpha plane of 65,536 groups under a lossy pixel: 0.9 MB.
 pub(super) fn groups_of_an_alpha_plane() -> HostilePicture {
     let alpha = [[1].as_slice(), &groups(1, 1 << 16, Group::Wide, false)].concat();
-    let image = [chunk(b"ALPH", &alpha), chunk(b"VP8 ", LOSSY_PIXEL)].concat();
+    let image = [chunk(*b"ALPH", &alpha), chunk(*b"VP8 ", LOSSY_PIXEL)].concat();
     hostile("webp-groups-of-alpha", extended(0x10, 1, &image), 1)
 }
 

@@ -44,11 +44,10 @@ pub(super) fn bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
 
 /// What a rendition of `size` pixels of what its decoder kept takes, in bytes, that included.
 pub(super) fn middle_bytes(middle: &Middle, size: u32) -> u64 {
-    let side = middle.side();
     let decoding = Decoding {
         peak_bytes: middle.memory_bytes(),
-        width: side,
-        height: side,
+        width: middle.side(),
+        height: middle.side(),
         samples: Samples::Cmyk,
         profile_bytes: middle.profile.as_deref().map_or(0, |profile| profile.len() as u64),
     };
@@ -58,15 +57,15 @@ pub(super) fn middle_bytes(middle: &Middle, size: u32) -> u64 {
 fn total(decoding: &Decoding, size: u32) -> u64 {
     let Decoding { peak_bytes, width, height, samples, profile_bytes } = *decoding;
     let frame_bytes = u64::from(width) * u64::from(height) * samples.count() as u64;
-    let side = u64::from(size.min(width).min(height));
+    let pixels = u64::from(size.min(width).min(height)).pow(2);
     let shrinking = frame_bytes + shrink::memory_bytes(width, height, samples, size);
-    let finishing = COLOUR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + side * side * ENCODED_PIXEL_BYTES;
+    let finishing = COLOUR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + pixels * ENCODED_PIXEL_BYTES;
     BASE_BYTES + PROFILE_COPIES * profile_bytes + peak_bytes.max(shrinking).max(finishing)
 }
 
 fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, Refusal> {
-    let (peak_bytes, side, profile_bytes) = jpeg::middle_memory_bytes(picture, size)?;
-    Ok(Decoding { peak_bytes, width: side, height: side, samples: Samples::Cmyk, profile_bytes })
+    let (peak_bytes, width, profile_bytes) = jpeg::middle_memory_bytes(picture, size)?;
+    Ok(Decoding { peak_bytes, width, height: width, samples: Samples::Cmyk, profile_bytes })
 }
 
 fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
@@ -88,17 +87,18 @@ fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
 
 /// The frame, and the screen that it is laid on where it does not cover it.
 fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
+    /// Colours, and of the frame the index of each.
     const PIXEL_BYTES: u64 = 4;
+    const FRAME_PIXEL_BYTES: u64 = 5;
     /// Tables of LZW, and what is read and written at a time.
     const TABLES_BYTES: u64 = 256 * 1024;
     let mut decoder = decode::gif_decoder(picture)?;
     let (width, height) = decode::gif_screen(&mut decoder)?;
     let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
-    let mut pixels = u64::from(frame.width) * u64::from(frame.height);
+    let mut peak_bytes = u64::from(frame.width) * u64::from(frame.height) * FRAME_PIXEL_BYTES + TABLES_BYTES;
     if (u32::from(frame.width), u32::from(frame.height), frame.left, frame.top) != (width, height, 0, 0) {
-        pixels += u64::from(width) * u64::from(height);
+        peak_bytes += u64::from(width) * u64::from(height) * PIXEL_BYTES;
     }
-    let peak_bytes = pixels * PIXEL_BYTES + TABLES_BYTES;
     Ok(Decoding { peak_bytes, width, height, samples: Samples::Rgba, profile_bytes: 0 })
 }
 

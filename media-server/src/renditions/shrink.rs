@@ -24,7 +24,7 @@ const BOX_SIDE_MAX: u32 = 8;
 pub(super) fn square(frame: &Frame, side: u32) -> Square {
     let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
     let boxed = boxes(frame, box_side as usize, boxed_side as usize);
-    let filtered = filter(&boxed, boxed_side, side, frame.samples);
+    let filtered = filter(boxed, boxed_side, side, frame.samples);
     Square { side, samples: frame.samples, pixels: roots(&filtered, frame.samples) }
 }
 
@@ -150,7 +150,7 @@ fn average_by_alpha<const COUNT: usize>(rows: &[&[u8]], out: &mut [u16]) {
     }
 }
 
-fn filter(boxed: &[u16], boxed_side: u32, side: u32, samples: Samples) -> Vec<u16> {
+fn filter(boxed: Vec<u16>, boxed_side: u32, side: u32, samples: Samples) -> Vec<u16> {
     let pixel_type = match samples {
         Samples::Gray => PixelType::U16,
         Samples::GrayAlpha => PixelType::U16x2,
@@ -158,9 +158,11 @@ fn filter(boxed: &[u16], boxed_side: u32, side: u32, samples: Samples) -> Vec<u1
         Samples::Rgba | Samples::Cmyk => PixelType::U16x4,
     };
     let mut source = Image::new(boxed_side, boxed_side, pixel_type);
-    for (bytes, value) in source.buffer_mut().as_chunks_mut::<2>().0.iter_mut().zip(boxed) {
+    for (bytes, value) in source.buffer_mut().as_chunks_mut::<2>().0.iter_mut().zip(&boxed) {
         *bytes = value.to_ne_bytes();
     }
+    // The filter multiplies a copy by its opacity, which then takes no more.
+    drop(boxed);
     let mut target = Image::new(side, side, pixel_type);
     let options = ResizeOptions::new().resize_alg(FILTER).use_alpha(samples.has_alpha());
     if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
