@@ -2,7 +2,7 @@
 //! made of them.
 
 /// Bits of a lookup.
-const LOOKUP_BITS: u32 = 11;
+const LOOKUP_BITS: u32 = 12;
 const LOOKUP: usize = 1 << LOOKUP_BITS;
 const LENGTH_MAX: usize = 15;
 
@@ -11,7 +11,7 @@ const LENGTH: u8 = 1 << 6;
 const END: u8 = 2 << 6;
 const KIND: u8 = 3 << 6;
 
-/// Symbols of one kind, and the bits that they take with their extra bits: packed, so that a table is 2 kB.
+/// Symbols of one kind, and the bits that they take with their extra bits: packed, so that a table is 4 kB.
 #[derive(Clone, Copy)]
 pub(super) struct Step(u8);
 
@@ -98,15 +98,19 @@ impl Code {
         }
     }
 
-    /// Adds to each literal those that follow it among the same bits: worth it in a long block.
+    /// Adds to each literal the one that follows it among the same bits: worth it in a long block.
     pub(super) fn join_literals(&mut self) {
-        for index in 1..LOOKUP {
+        for index in (1..LOOKUP).rev() {
             let Some(first) = self.lookup.get(index).copied().filter(|step| step.is_plain()) else { continue };
-            // Of a lower index: joined already.
+            // Of a lower index: not joined yet.
             let Some(after) = self.lookup.get(index >> first.bits()).filter(|step| step.is_plain()) else { continue };
             let joined = Step(first.0 + after.0);
-            if after.bits() > 0 && first.bits() > 0 && joined.bits() <= LOOKUP_BITS {
-                self.lookup.iter_mut().skip(index).take(1).for_each(|place| *place = joined);
+            if first.bits() > 0
+                && after.bits() > 0
+                && joined.bits() <= LOOKUP_BITS
+                && let Some(place) = self.lookup.get_mut(index)
+            {
+                *place = joined;
             }
         }
     }
