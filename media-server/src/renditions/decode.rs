@@ -12,8 +12,8 @@ use crate::images::jpeg::{self, Colours};
 use crate::images::work::Work;
 use crate::images::{PROFILE_BYTES_MAX, Refusal, kind, rounded};
 
-/// What the PNG decoder may hold of chunks, in bytes: a profile, unpacked, and what goes with it.
-const PNG_CHUNK_BYTES_MAX: usize = 2 * PROFILE_BYTES_MAX;
+/// What the PNG decoder may hold of chunks, in bytes: a profile as it is stored, in a buffer that doubles, and unpacked.
+const PNG_CHUNK_BYTES_MAX: usize = 3 * PROFILE_BYTES_MAX;
 
 /// Decodes the first frame of `picture`, or its middle, as large as a square of `size` pixels needs it. It has been accepted
 /// by [`crate::images`], which bounds its size; what fails here is told as there.

@@ -131,8 +131,7 @@ impl Cleaner<'_> {
                 if let Some(profile) =
                     profile(data)?.and_then(|profile| icc::reduced(&profile, self.header.pixel_space()))
                 {
-                    let stream = fdeflate::compress_to_vec(&profile);
-                    self.rewrite.put(&chunk_of(kind, &[PROFILE_PREFIX, &stream].concat()));
+                    self.rewrite.put(&chunk_of(kind, &[PROFILE_PREFIX, &zlib(&profile)].concat()));
                 }
                 return Ok(());
             }
@@ -205,6 +204,22 @@ fn profile(data: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         Err(BoundedDecompressionError::OutputTooLarge { .. }) => Err(Refusal::ProfileTooLarge),
         Err(BoundedDecompressionError::DecompressionError { .. }) => Ok(None),
     }
+}
+
+/// A zlib stream of stored blocks (RFC 1950, RFC 1951): a profile that has been reduced is small, or random to deflate.
+fn zlib(data: &[u8]) -> Vec<u8> {
+    const BLOCK_BYTES_MAX: usize = 0xffff;
+    let mut stream = b"\x78\x01".to_vec();
+    let mut blocks = data.chunks(BLOCK_BYTES_MAX).peekable();
+    while let Some(block) = blocks.next() {
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+        stream.push(u8::from(blocks.peek().is_none()));
+        stream.extend_from_slice(&length.to_le_bytes());
+        stream.extend_from_slice(&(!length).to_le_bytes());
+        stream.extend_from_slice(block);
+    }
+    stream.extend_from_slice(&simd_adler32::adler32(&data).to_be_bytes());
+    stream
 }
 
 fn wrong_length(kind: [u8; 4]) -> Refusal {
