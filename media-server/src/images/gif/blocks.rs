@@ -67,6 +67,11 @@ impl<'a> Images<'a> {
             return Err(Refusal::Broken("an image without a colour table".to_owned()));
         }
         let [code_size] = self.take(1)? else { return Err(Refusal::Truncated) };
+        let data = self.sub_blocks()?;
+        // The gif crate takes what follows an empty one for its data.
+        if data.len() < 2 {
+            return Err(Refusal::Truncated);
+        }
         let number = |low: &u8, high: &u8| u32::from(u16::from_le_bytes([*low, *high]));
         Ok(Image {
             left: number(x0, x1),
@@ -74,7 +79,7 @@ impl<'a> Images<'a> {
             width: number(w0, w1),
             height: number(h0, h1),
             code_size: *code_size,
-            data: self.sub_blocks()?,
+            data,
         })
     }
 
