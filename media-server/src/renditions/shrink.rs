@@ -22,9 +22,10 @@ const BOX_SIDE_MAX: u32 = 8;
 
 /// The middle of a picture after the boxes, and before the filter.
 pub(super) struct Boxed {
-    /// Mean squares.
+    /// Mean squares, and how many there are in a row.
     values: Vec<u16>,
-    boxed_side: u32,
+    width: u32,
+    /// Of the square to be, in pixels.
     side: u32,
     samples: Samples,
 }
@@ -33,13 +34,13 @@ pub(super) struct Boxed {
 pub(super) fn boxed(frame: &Frame, side: u32) -> Boxed {
     let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
     let values = boxes(frame, box_side as usize, boxed_side as usize);
-    Boxed { values, boxed_side, side, samples: frame.samples }
+    Boxed { values, width: boxed_side, side, samples: frame.samples }
 }
 
 impl Boxed {
     /// The square. Not turned, in its colours.
     pub(super) fn filtered(self) -> Square {
-        let filtered = filter(self.values, self.boxed_side, self.side, self.samples);
+        let filtered = filter(self.values, self.width, self.side, self.samples);
         Square { side: self.side, samples: self.samples, pixels: roots(&filtered, self.samples) }
     }
 }
