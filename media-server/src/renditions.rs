@@ -222,11 +222,11 @@ impl Source {
 }
 
 fn render_frame(frame: Frame, size: u32) -> Result<Encoded, EncodeError> {
-    let square = shrink::square(&frame, size);
+    let boxed = shrink::boxed(&frame, size);
     let Frame { profile, orientation, pixels, .. } = frame;
-    // Colours are converted in memory that the pixels had.
+    // What follows has the memory that they had.
     drop(pixels);
-    let square = colours::to_srgb(square, profile.as_deref()).without_needless_alpha();
+    let square = colours::to_srgb(boxed.filtered(), profile.as_deref()).without_needless_alpha();
     encode::encode(&orientation.upright(square))
 }
 

@@ -1,4 +1,4 @@
-//! What making a rendition takes of memory: the most of its three stages, which are over before the next one begins.
+//! What making a rendition takes of memory: the most of its stages, each of which gives back what the one before had.
 
 use shared::media_api::ImageKind;
 
@@ -58,9 +58,11 @@ fn total(decoding: &Decoding, size: u32) -> u64 {
     let Decoding { peak_bytes, width, height, samples, profile_bytes } = *decoding;
     let frame_bytes = u64::from(width) * u64::from(height) * samples.count() as u64;
     let pixels = u64::from(size.min(width).min(height)).pow(2);
-    let shrinking = frame_bytes + shrink::memory_bytes(width, height, samples, size);
+    let (boxed_bytes, filtering) = shrink::memory_bytes(width, height, samples, size);
     let finishing = COLOUR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + pixels * ENCODED_PIXEL_BYTES;
-    BASE_BYTES + PROFILE_COPIES * profile_bytes + peak_bytes.max(shrinking).max(finishing)
+    BASE_BYTES
+        + PROFILE_COPIES * profile_bytes
+        + peak_bytes.max(frame_bytes + boxed_bytes).max(filtering).max(finishing)
 }
 
 fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, Refusal> {

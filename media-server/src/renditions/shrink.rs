@@ -20,21 +20,40 @@ const LEFT_TO_FILTER_HALVES: u32 = 3;
 /// The side of the largest box. Its sum of squares, weighted by opacity, fits into 32 bits.
 const BOX_SIDE_MAX: u32 = 8;
 
-/// The middle of `frame`, `side` pixels wide and high, or as many as its shorter side has. Not turned, in its colours.
-pub(super) fn square(frame: &Frame, side: u32) -> Square {
-    let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
-    let boxed = boxes(frame, box_side as usize, boxed_side as usize);
-    let filtered = filter(boxed, boxed_side, side, frame.samples);
-    Square { side, samples: frame.samples, pixels: roots(&filtered, frame.samples) }
+/// The middle of a picture after the boxes, and before the filter.
+pub(super) struct Boxed {
+    /// Mean squares, and how many there are in a row.
+    values: Vec<u16>,
+    width: u32,
+    /// Of the square to be, in pixels.
+    side: u32,
+    samples: Samples,
 }
 
-/// What [`square`] takes, in bytes: squares of 16 bits, before the filter twice, after it in one direction, and after it.
-pub(super) fn memory_bytes(width: u32, height: u32, samples: Samples, side: u32) -> u64 {
+/// The middle of `frame`, for a square `side` pixels wide and high, or as many as its shorter side has.
+pub(super) fn boxed(frame: &Frame, side: u32) -> Boxed {
+    let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
+    let values = boxes(frame, box_side as usize, boxed_side as usize);
+    Boxed { values, width: boxed_side, side, samples: frame.samples }
+}
+
+impl Boxed {
+    /// The square. Not turned, in its colours.
+    pub(super) fn filtered(self) -> Square {
+        let filtered = filter(self.values, self.width, self.side, self.samples);
+        Square { side: self.side, samples: self.samples, pixels: roots(&filtered, self.samples) }
+    }
+}
+
+/// What [`boxed`] and then [`Boxed::filtered`] take, in bytes: the filter has its source twice, once filtered in one
+/// direction, and what comes of it.
+pub(super) fn memory_bytes(width: u32, height: u32, samples: Samples, side: u32) -> (u64, u64) {
     let (side, _, boxed_side) = sides(width.min(height), side);
-    let (side, boxed_side) = (u64::from(side), u64::from(boxed_side));
-    let row_bytes =
-        (size_of::<&[u8]>() as u64 + size_of::<u32>() as u64 * samples.count() as u64) * u64::from(width.max(height));
-    (boxed_side * boxed_side * 2 + boxed_side * side + side * side * 3) * 2 * samples.count() as u64 + row_bytes
+    let (side, boxed_side, count) = (u64::from(side), u64::from(boxed_side), samples.count() as u64);
+    let rows_bytes = (size_of::<&[u8]>() as u64 + size_of::<u32>() as u64 * count) * u64::from(width.max(height));
+    let value_bytes = size_of::<u16>() as u64 * count;
+    let filtering = boxed_side * boxed_side * 2 + boxed_side * side + side * side * 3;
+    (boxed_side * boxed_side * value_bytes + rows_bytes, filtering * value_bytes)
 }
 
 /// Of a picture and of what is wanted: the side of the square, of a box, and of all boxes.
@@ -196,6 +215,10 @@ fn saturated(value: u64) -> u16 {
 mod tests {
     use super::super::orientation::Orientation;
     use super::*;
+
+    fn square(frame: &Frame, side: u32) -> Square {
+        boxed(frame, side).filtered()
+    }
 
     fn frame(width: u32, height: u32, samples: Samples, pixel: impl Fn(u32, u32) -> Vec<u8>) -> Frame {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();

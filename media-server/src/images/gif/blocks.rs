@@ -95,6 +95,10 @@ impl<'a> Blocks<'a> {
         }
         let [code_size] = self.take(1)? else { return Err(Refusal::Truncated) };
         let data = self.sub_blocks()?;
+        // The gif crate takes what follows an empty one for its data.
+        if data.len() < 2 {
+            return Err(Refusal::Truncated);
+        }
         Ok(Image {
             left: number(*x0, *x1),
             top: number(*y0, *y1),

@@ -17,7 +17,6 @@ const MCU_BLOCKS_MAX: usize = 10;
 /// The most components of a frame.
 const COMPONENTS_MAX: usize = 4;
 
-/// A scan header.
 pub(super) struct Scan {
     /// Index in the frame, DC table, AC table.
     components: Vec<(usize, u8, u8)>,
