@@ -114,6 +114,8 @@ impl S3 {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             // Not all servers have it, and it names the objects in its body.
             .with_disable_bulk_delete(true)
+            // The digest of a picture would be computed on an I/O thread, and TLS protects it already.
+            .with_unsigned_payload(!is_plain(config))
             .with_retry(retries(timeout))
             .with_client_options(client_options(config, timeout)?);
         if let Some(endpoint) = config.endpoint.as_ref().and_then(|url| url.of_bucket(name, config.path_style)) {
@@ -191,9 +193,14 @@ fn retries(timeout: Duration) -> RetryConfig {
     RetryConfig { backoff, max_retries: RETRIES_MAX, retry_timeout: timeout.saturating_sub(max_backoff * 2) }
 }
 
+/// Whether the server is reached without TLS.
+fn is_plain(config: &S3Config) -> bool {
+    config.endpoint.as_ref().is_some_and(|S3Endpoint(url)| url.scheme() == "http")
+}
+
 /// The whole of an operation is bounded by who runs it; here only what hangs is.
 fn client_options(config: &S3Config, timeout: Duration) -> Result<ClientOptions, OpenError> {
-    let is_plain = config.endpoint.as_ref().is_some_and(|S3Endpoint(url)| url.scheme() == "http");
+    let is_plain = is_plain(config);
     let mut options = ClientOptions::new()
         .with_allow_http(is_plain)
         // Nobody to be looked up where nobody vouches.
