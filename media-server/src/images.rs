@@ -1,9 +1,14 @@
 //! What a picture is: its kind by its content, cleaned of what it tells about a person, and decoded in full within limits.
 //!
 //! Nothing here trusts a name or a `Content-Type`. A file for each kind, each with three functions: `clean` rewrites the
-//! container and never the pixels' data, `memory_bytes` is what decoding will take, `decode` sees that all of it can be
-//! decoded, and keeps no pixels. The decoder of JPEG is our own, and the only one here: no crate in safe Rust refuses what is
-//! cut, or makes a smaller picture of the low frequencies, which is where the time of a rendition goes.
+//! container and never the pixels' data, `memory_bytes` is what decoding will take, `decode` verifies that all of it can be
+//! decoded, trims what follows the end of compressed data, and keeps no pixels.
+//!
+//! Own decoders, each for a reason:
+//! - JPEG: no crate in safe Rust refuses files that were cut, and scaled decoding of a center crop is what makes a rendition
+//!   fast.
+//! - VP8L and VP8 (`webp`), LZW (`gif/lzw.rs`): a verifier that keeps no pixels is bounded in memory, counts its work, and
+//!   finds the bit at which the stream ends.
 //!
 //! No crate is left to clean with: `img-parts` knows no GIF, keeps all that it is not told to drop, and has no limits;
 //! `little_exif` removes EXIF alone.
@@ -152,8 +157,8 @@ impl Cleaned {
             ImageKind::Gif => gif::memory_bytes(&self.bytes, limits),
             ImageKind::Webp => webp::memory_bytes(&self.bytes, limits),
         }?;
-        // And a copy, where something is dropped.
-        Ok(decoder + self.bytes.len() as u64)
+        // Where data after the end of a compressed stream is trimmed: a copy of the image, and one of the file.
+        Ok(decoder + 2 * self.bytes.len() as u64)
     }
 
     /// What [`Self::decode_for`] keeps, in bytes, and what making pixels of that takes; none where it keeps nothing.

@@ -69,7 +69,7 @@ fn encoded(picture: &DynamicImage, format: ImageFormat) -> (String, Bytes) {
     (format!("{format:?} {:?} {}", picture.color(), picture.width()), bytes.into_inner().into())
 }
 
-fn ordinary(side: u32) -> Vec<(String, Bytes)> {
+fn ordinary_pictures(side: u32) -> Vec<(String, Bytes)> {
     let transparent: DynamicImage = RgbaImage::from_fn(side, side * 3 / 4, |x, y| {
         let mixed = (x * 7919 + y * 104_729).wrapping_mul(2_654_435_761).to_be_bytes();
         Rgba([mixed[0], (x / 3) as u8, mixed[1] / 4, (y / 2) as u8])
@@ -134,10 +134,26 @@ fn with_profile() -> Vec<(String, Bytes)> {
         .to_vec()
 }
 
+/// A lossless WebP with data after the end of its stream: trimming it copies the image, and then the file.
+fn with_trailing_data((name, picture): &(String, Bytes)) -> (String, Bytes) {
+    const TRAILING: [u8; 64] = [0x55; 64];
+    let mut longer = picture.to_vec();
+    assert_eq!(&picture[12..16], b"VP8L");
+    for size in [4, 16] {
+        let bytes = u32::from_le_bytes(picture[size..size + 4].try_into().unwrap()) + TRAILING.len() as u32;
+        longer[size..size + 4].copy_from_slice(&bytes.to_le_bytes());
+    }
+    longer.extend(TRAILING);
+    (format!("{name} with trailing data"), longer.into())
+}
+
 #[test]
 fn what_is_reserved_covers_what_is_allocated() {
     let mut all: Vec<String> = Vec::new();
-    for (name, picture) in [40, 600, 1500].into_iter().flat_map(ordinary).chain(with_profile()) {
+    let ordinary: Vec<_> = [40, 600, 1500].into_iter().flat_map(ordinary_pictures).collect();
+    let trailing: Vec<_> =
+        ordinary.iter().filter(|(name, _)| name.starts_with("WebP")).map(with_trailing_data).collect();
+    for (name, picture) in ordinary.into_iter().chain(trailing).chain(with_profile()) {
         all.extend(excesses(&name, &picture));
     }
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");

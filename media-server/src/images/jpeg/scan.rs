@@ -30,11 +30,11 @@ pub(super) struct Scan {
 impl Scan {
     /// Reads a scan header.
     pub(super) fn parse(data: &[u8], frame: &Frame) -> Result<Self, Refusal> {
-        let [count, rest @ ..] = data else { return Err(broken("a scan without components")) };
+        let [count, rest @ ..] = data else { return Err(Refusal::broken("a scan without components")) };
         let (chosen, [first, last, approximation]) = rest
             .split_at_checked(2 * usize::from(*count))
             .and_then(|(chosen, rest)| Some((chosen, <[u8; 3]>::try_from(rest).ok()?)))
-            .ok_or_else(|| broken("a scan header of the wrong length"))?;
+            .ok_or_else(|| Refusal::broken("a scan header of the wrong length"))?;
         let mut scan = Self {
             components: Vec::new(),
             band: (first.into(), last.into()),
@@ -44,9 +44,9 @@ impl Scan {
         };
         for [id, tables] in chosen.as_chunks().0 {
             let index = frame.components.iter().position(|component| component.id == *id);
-            let index = index.ok_or_else(|| broken("a scan of a component that is none"))?;
+            let index = index.ok_or_else(|| Refusal::broken("a scan of a component that is none"))?;
             if scan.components.iter().any(|(other, _, _)| *other == index) {
-                return Err(broken("a scan has a component twice"));
+                return Err(Refusal::broken("a scan has a component twice"));
             }
             scan.components.push((index, tables >> 4, tables & 15));
         }
@@ -62,7 +62,7 @@ impl Scan {
             _ => false,
         };
         if self.components.is_empty() || !is_band || low_bit > 13 {
-            return Err(broken("a scan of coefficients that there are not"));
+            return Err(Refusal::broken("a scan of coefficients that there are not"));
         }
         Ok(())
     }
@@ -114,7 +114,8 @@ impl Scan {
                     let block = coefficients.and_then(Option::as_mut).and_then(|coefficients| {
                         coefficients.block(x * place.mcu.0 + place.at.0, y * place.mcu.1 + place.at.1)
                     });
-                    let prediction = predictions.get_mut(place.component).ok_or_else(|| broken("no such component"))?;
+                    let prediction =
+                        predictions.get_mut(place.component).ok_or_else(|| Refusal::broken("no such component"))?;
                     place.coding.decode(bits, block, prediction, self.low_bit)?;
                 }
             }
@@ -126,10 +127,10 @@ impl Scan {
     fn mcu<'a>(&self, frame: &mut Frame, tables: &'a Tables) -> Result<Vec<Place<'a>>, Refusal> {
         let mut places = Vec::new();
         for (index, dc, ac) in &self.components {
-            let component = frame.components.get_mut(*index).ok_or_else(|| broken("no such component"))?;
+            let component = frame.components.get_mut(*index).ok_or_else(|| Refusal::broken("no such component"))?;
             // In a sequential picture it is in one scan; of two, decoders show the first or the last.
             if component.is_begun && !frame.is_progressive {
-                return Err(broken("two scans of one component"));
+                return Err(Refusal::broken("two scans of one component"));
             }
             let quantization = tables.quantization(component.quantization_table)?;
             if !component.is_begun {
@@ -146,7 +147,7 @@ impl Scan {
             let at = (0..mcu.1).flat_map(|y| (0..mcu.0).map(move |x| (x, y)));
             places.extend(at.map(|at| Place { component: *index, mcu, at, coding }));
         }
-        if places.len() > MCU_BLOCKS_MAX { Err(broken("an MCU of more than 10 blocks")) } else { Ok(places) }
+        if places.len() > MCU_BLOCKS_MAX { Err(Refusal::broken("an MCU of more than 10 blocks")) } else { Ok(places) }
     }
 
     /// A band of AC coefficients of one component.
@@ -158,10 +159,10 @@ impl Scan {
         work: &mut Work,
     ) -> Result<(), Refusal> {
         let [(index, _, ac)] = self.components.as_slice() else {
-            return Err(broken("an AC scan of several components"));
+            return Err(Refusal::broken("an AC scan of several components"));
         };
         let table = tables.ac(*ac)?;
-        let component = frame.components.get_mut(*index).ok_or_else(|| broken("no such component"))?;
+        let component = frame.components.get_mut(*index).ok_or_else(|| Refusal::broken("no such component"))?;
         let Component { nonzero, coefficients, blocks: (across, _), .. } = component;
         let mut band = Band { table, limits: self.band, low_bit: self.low_bit, blocks_to_skip: 0 };
         let mut restarts = tables.restarts();
@@ -175,7 +176,7 @@ impl Scan {
                 if self.is_refinement { band.refine(bits, nonzero, block) } else { band.decode(bits, nonzero, block) }?;
             }
         }
-        if band.blocks_to_skip > 0 { Err(broken("a run past the last block")) } else { Ok(()) }
+        if band.blocks_to_skip > 0 { Err(Refusal::broken("a run past the last block")) } else { Ok(()) }
     }
 }
 
@@ -232,7 +233,7 @@ fn decode_dc(bits: &mut Bits<'_>, table: &HuffmanTable) -> Result<i32, Refusal> 
     const DIFFERENCE_BITS_MAX: u8 = 11;
     let (length, size) = table.peek(bits)?;
     if size > DIFFERENCE_BITS_MAX {
-        return Err(broken("a coefficient larger than can be"));
+        return Err(Refusal::broken("a coefficient larger than can be"));
     }
     let size = u32::from(size);
     let difference = if size > 0 { bits.peek_signed(length, size) } else { 0 };
@@ -314,7 +315,7 @@ impl Band<'_> {
             let (length, value) = self.table.peek(bits)?;
             let (run, size) = (u32::from(value >> 4), u32::from(value & 15));
             if size > 1 {
-                return Err(broken("a refinement of more than one bit"));
+                return Err(Refusal::broken("a refinement of more than one bit"));
             }
             let first_bits = if size == 1 { bits.peek_signed(length, size) << self.low_bit } else { 0 };
             bits.skip(length + size)?;
@@ -393,9 +394,5 @@ fn end_of_bands(bits: &mut Bits<'_>, run: u32) -> Result<u32, Refusal> {
 }
 
 fn past_the_last() -> Refusal {
-    broken("a coefficient past the last one")
-}
-
-fn broken(what: &str) -> Refusal {
-    Refusal::Broken(what.to_owned())
+    Refusal::broken("a coefficient past the last one")
 }
