@@ -42,7 +42,9 @@ impl Wire {
     /// The body, once it is here whole. The services give each answer a `Content-Length`.
     fn answer(&self) -> Option<&str> {
         let (head, body) = std::str::from_utf8(&self.received).ok()?.split_once("\r\n\r\n")?;
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+        // nginx writes header names in another case than the services.
+        let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+        let (_, length) = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
         (body.len() >= length.parse().ok()?).then_some(body)
     }
 }
