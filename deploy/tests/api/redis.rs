@@ -10,7 +10,7 @@ mod single;
 
 use std::time::Duration;
 
-use deploy::{Options, Part, Stack};
+use deploy::{Options, Service, Stack};
 
 use crate::support::{Person, RedisNode, Scratch, until};
 
@@ -23,7 +23,7 @@ fn stack_on(url: &str, files: &Scratch, settings: &[(&str, &str)]) -> Stack {
     let options = settings.iter().fold(options, |options, (name, value)| options.with(name, value));
     let stack = Stack::start(options).unwrap();
     // Its own Redis is not asked.
-    stack.stop(Part::Redis).unwrap();
+    stack.stop(Service::Redis).unwrap();
     stack
 }
 

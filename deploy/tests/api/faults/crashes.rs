@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deploy::{Options, Part, Stack};
+use deploy::{Options, Service, Stack};
 use image::ImageFormat;
 
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ async fn register(api: Api, email: String) -> Option<u16> {
 }
 
 /// Kills `part` at twenty moments of a registration with a picture, and of an update.
-async fn survives_kills_of(part: Part) {
+async fn survives_kills_of(part: Service) {
     let mut options = Options::scratch().unwrap();
     for (name, value) in SETTINGS {
         options = options.with(name, value);
@@ -104,15 +104,15 @@ async fn survives_kills_of(part: Part) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_auth_api_leaves_no_user_without_picture_and_no_picture_without_user() {
-    survives_kills_of(Part::AuthApi).await;
+    survives_kills_of(Service::AuthApi).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_media_server_leaves_no_user_without_picture_and_no_picture_without_user() {
-    survives_kills_of(Part::MediaServer).await;
+    survives_kills_of(Service::MediaServer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_postgres_leaves_no_user_without_picture_and_no_picture_without_user() {
-    survives_kills_of(Part::Postgres).await;
+    survives_kills_of(Service::Postgres).await;
 }

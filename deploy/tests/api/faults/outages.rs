@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deploy::{Options, Part, Signal, Stack};
+use deploy::{Options, Service, Signal, Stack};
 use image::ImageFormat;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ async fn register(api: &Api) -> Answer {
 
 /// Stopped, killed and hung; each time every endpoint that needs `part` is 503 in time, pictures go on, and all is in
 /// order by itself after.
-async fn goes_away_and_comes_back(part: Part) {
+async fn goes_away_and_comes_back(part: Service) {
     let stack = start();
     let api = Api::at(&stack.env().base);
     let person = Person::with_picture(&api, &jpeg()).await;
@@ -43,7 +43,7 @@ async fn goes_away_and_comes_back(part: Part) {
             is_unavailable(&what("login"), &login);
             let update = within_deadline(&what("update"), person.update(&json!({ "full_name": "X" }))).await;
             is_unavailable(&what("update"), &update);
-            if part == Part::Postgres {
+            if part == Service::Postgres {
                 is_unavailable(&what("register"), &within_deadline(&what("register"), register(&api)).await);
             }
             assert_eq!(within_deadline(&what("picture"), api.get(&picture)).await.status, 200);
@@ -63,19 +63,19 @@ async fn goes_away_and_comes_back(part: Part) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_nobody_is_let_in_on_trust_and_all_comes_back() {
-    goes_away_and_comes_back(Part::Redis).await;
+    goes_away_and_comes_back(Service::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_postgres_nobody_is_let_in_on_trust_and_all_comes_back() {
-    goes_away_and_comes_back(Part::Postgres).await;
+    goes_away_and_comes_back(Service::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_ask_while_redis_hangs_are_all_told_in_time() {
     let stack = start();
     let person = Person::at(&Api::at(&stack.env().base)).await;
-    stack.signal(Part::Redis, Signal::STOP).unwrap();
+    stack.signal(Service::Redis, Signal::STOP).unwrap();
     let all: Vec<_> = (0..500)
         .map(|_| {
             let person = person.clone();
@@ -85,7 +85,7 @@ async fn many_who_ask_while_redis_hangs_are_all_told_in_time() {
     for one in all {
         one.await.unwrap();
     }
-    stack.signal(Part::Redis, Signal::CONT).unwrap();
+    stack.signal(Service::Redis, Signal::CONT).unwrap();
     is_in_order(&person).await;
     stack.shutdown();
 }
@@ -95,8 +95,8 @@ async fn many_who_ask_while_redis_hangs_are_all_told_in_time() {
 async fn a_load_of_people_endures_a_redis_that_hangs_restarts_and_is_emptied() {
     let stack = start();
     let api = Api::at(&stack.env().base);
-    endure("Redis hangs", &api, true, async |_| hang(&stack, Part::Redis).await).await;
-    endure("Redis restarts", &api, false, async |_| stack.restart(Part::Redis).unwrap()).await;
+    endure("Redis hangs", &api, true, async |_| hang(&stack, Service::Redis).await).await;
+    endure("Redis restarts", &api, false, async |_| stack.restart(Service::Redis).unwrap()).await;
     let flush = || assert_eq!(redis(stack.env(), &["FLUSHALL"]), "OK");
     endure("Redis is emptied", &api, false, async |deletion| deletion.by(flush)).await;
 }
@@ -105,14 +105,14 @@ async fn a_load_of_people_endures_a_redis_that_hangs_restarts_and_is_emptied() {
 async fn a_load_of_people_endures_a_postgres_that_hangs_and_restarts() {
     let stack = start();
     let api = Api::at(&stack.env().base);
-    endure("Postgres hangs", &api, true, async |_| hang(&stack, Part::Postgres).await).await;
-    endure("Postgres restarts", &api, false, async |_| stack.restart(Part::Postgres).unwrap()).await;
+    endure("Postgres hangs", &api, true, async |_| hang(&stack, Service::Postgres).await).await;
+    endure("Postgres restarts", &api, false, async |_| stack.restart(Service::Postgres).unwrap()).await;
 }
 
 /// Longer than anything is remembered, and than anybody is to wait.
 const HANGS: Duration = Duration::from_secs(5);
 
-async fn hang(stack: &Stack, part: Part) {
+async fn hang(stack: &Stack, part: Service) {
     stack.signal(part, Signal::STOP).unwrap();
     tokio::time::sleep(HANGS).await;
     stack.signal(part, Signal::CONT).unwrap();
@@ -124,7 +124,7 @@ async fn without_media_server_an_upload_is_503_and_changes_nothing_and_the_rest_
     let api = Api::at(&stack.env().base);
     let person = Person::with_picture(&api, &jpeg()).await;
     let before = person.me().await.json();
-    stack.stop(Part::MediaServer).unwrap();
+    stack.stop(Service::MediaServer).unwrap();
     let form = || Form::new().file("profile_pic", "a.png", "image/png", &drawn(ImageFormat::Png, 30, 30));
     let update = within_deadline("update", api.put_form("/api/user/update/", &person.access, form())).await;
     is_unavailable("update", &update);
@@ -137,7 +137,7 @@ async fn without_media_server_an_upload_is_503_and_changes_nothing_and_the_rest_
     );
     register(&api).await.expect_status(201);
     person.update(&json!({ "full_name": "Ann Other" })).await.expect_status(200);
-    stack.restart(Part::MediaServer).unwrap();
+    stack.restart(Service::MediaServer).unwrap();
     is_back("picture", async || api.get(before["profile_pic"].as_str().unwrap()).await.status).await;
     api.post_form("/api/user/register/", register_form()).await.expect_status(201);
     stack.shutdown();
@@ -151,10 +151,10 @@ async fn a_picture_that_was_deleted_stays_gone_though_media_server_dies_right_af
     // So that nginx has it.
     assert_eq!(person.api.get(&picture).await.status, 200);
     person.update(&json!({ "profile_pic": null })).await.expect_status(200);
-    stack.kill(Part::MediaServer).unwrap();
+    stack.kill(Service::MediaServer).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     is_unavailable("picture", &within_deadline("picture", person.api.get(&picture)).await);
-    stack.restart(Part::MediaServer).unwrap();
+    stack.restart(Service::MediaServer).unwrap();
     assert_eq!(person.api.get(&picture).await.status, 404);
     stack.shutdown();
 }
@@ -165,10 +165,10 @@ async fn without_auth_api_nginx_says_503_in_json_and_pictures_go_on() {
     let api = Api::at(&stack.env().base);
     let person = Person::with_picture(&api, &jpeg()).await;
     let picture = person.picture().await.unwrap();
-    stack.stop(Part::AuthApi).unwrap();
+    stack.stop(Service::AuthApi).unwrap();
     is_unavailable("me", &within_deadline("me", person.me()).await);
     assert_eq!(api.get(&picture).await.status, 200);
-    stack.restart(Part::AuthApi).unwrap();
+    stack.restart(Service::AuthApi).unwrap();
     is_in_order(&person).await;
     stack.shutdown();
 }
@@ -191,7 +191,7 @@ async fn a_stop_cuts_no_request_in_flight() {
         .collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let since = Instant::now();
-    stack.stop(Part::AuthApi).unwrap();
+    stack.stop(Service::AuthApi).unwrap();
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     for login in logins {
         assert_eq!(login.await.unwrap(), 200);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deploy::{Options, Part, Stack};
+use deploy::{Options, Service, Stack};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::support::{Api, PASSWORD, Person};
 
 /// Passwords hashed so far, by a line of the log at debug each.
 pub fn hashed(stack: &Stack) -> usize {
-    stack.log(Part::AuthApi, usize::MAX).lines().filter(|line| line.contains("a password is hashed")).count()
+    stack.log(Service::AuthApi, usize::MAX).lines().filter(|line| line.contains("a password is hashed")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use deploy::{Options, Part, Stack};
+use deploy::{Options, Service, Stack};
 use procfs::process::Process;
 
 use crate::support::{Api, Person, jpeg, postgres, until};
 
 /// Runs `auth-api pictures sweep` with the settings of the stack's own auth-api: what it prints, line by line.
 fn sweep(stack: &Stack, options: &[&str]) -> Vec<String> {
-    let running = Process::new(stack.pids(Part::AuthApi).unwrap()[0]).unwrap();
+    let running = Process::new(stack.pids(Service::AuthApi).unwrap()[0]).unwrap();
     let output = Command::new(running.exe().unwrap())
         .args(["pictures", "sweep"])
         .args(options)

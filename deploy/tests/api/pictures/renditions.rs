@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 
-use deploy::{Options, Part, Stack};
+use deploy::{Options, Service, Stack};
 use futures_util::future::join_all;
 use image::{ImageFormat, Rgba, RgbaImage};
 use serde_json::json;
@@ -236,7 +236,7 @@ async fn a_hundred_who_ask_at_once_cost_one_decode() {
     let first = answers[0].as_ref().unwrap().bytes.clone();
     assert!(answers.iter().all(|answer| matches!(answer, Ok(answer) if answer.status == 200 && answer.bytes == first)));
     let made = |size: u32| {
-        let log = stack.log(Part::MediaServer, usize::MAX);
+        let log = stack.log(Service::MediaServer, usize::MAX);
         log.lines()
             .filter(|line| line.contains("a rendition is made") && line.contains(&format!("\"size\":{size}")))
             .count()

@@ -23,7 +23,7 @@ const ROUNDS_MAX: usize = 30;
 async fn start_cluster(tls: Option<&Certificates>, replicas: usize) -> Vec<RedisNode> {
     let mut nodes = Vec::new();
     for _ in 0..3 * (1 + replicas) {
-        let bus = deploy::RedisServer::free_port().unwrap();
+        let bus = deploy::ports::free().unwrap();
         let of_tls = if tls.is_some() { "\ntls-cluster yes" } else { "" };
         nodes.push(RedisNode::start(tls, &format!("{SETTINGS}\ncluster-port {bus}{of_tls}")).await);
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use auth_api::tokens::successor_jti;
-use deploy::{Options, Part, Signal, Stack};
+use deploy::{Options, Service, Signal, Stack};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -84,10 +84,10 @@ async fn a_stalled_redis_signs_no_client_out_however_late_it_executes_scripts() 
     let stack = Stack::start(options().with("REFRESH_GRACE_SECONDS", "2")).unwrap();
     let mut clients = sign_in(&stack).await;
     all_refresh(&mut clients).await;
-    stack.signal(Part::Redis, Signal::STOP).unwrap();
+    stack.signal(Service::Redis, Signal::STOP).unwrap();
     let resumed = async {
         tokio::time::sleep(STALL).await;
-        stack.signal(Part::Redis, Signal::CONT).unwrap();
+        stack.signal(Service::Redis, Signal::CONT).unwrap();
     };
     tokio::join!(all_refresh(&mut clients), resumed);
     assert!(clients.iter().all(|client| client.unavailable > 0), "a client has not noticed");
@@ -110,11 +110,11 @@ async fn a_redis_that_is_killed_or_loses_its_last_rotations_signs_no_client_out(
     let file = newest(&append_only_files);
     let length = file.metadata().unwrap().len();
     all_refresh(&mut clients).await;
-    stack.kill(Part::Redis).unwrap();
+    stack.kill(Service::Redis).unwrap();
     let lost = file.metadata().unwrap().len() - length;
     file.set_len(length).unwrap();
     assert!(lost > 0, "nothing was lost");
-    stack.restart(Part::Redis).unwrap();
+    stack.restart(Service::Redis).unwrap();
     all_refresh(&mut clients).await;
     all_refresh(&mut clients).await;
     stack.shutdown();
@@ -136,8 +136,8 @@ async fn killed_under_load(stack: &Stack, clients: Vec<Client>) -> Vec<Client> {
     let refreshing: Vec<_> = refreshing.collect();
     for _ in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        stack.kill(Part::Redis).unwrap();
-        stack.restart(Part::Redis).unwrap();
+        stack.kill(Service::Redis).unwrap();
+        stack.restart(Service::Redis).unwrap();
     }
     ended.store(true, Ordering::Relaxed);
     let clients: Vec<Client> = join_all(refreshing).await.into_iter().map(Result::unwrap).collect();

@@ -19,7 +19,7 @@ async fn after_a_failover_all_goes_on_by_itself_and_nobody_is_signed_out() {
     let sentinels = [start_sentinel(None, &master, &replica).await, start_sentinel(None, &master, &replica).await];
     let [a, b] = sentinels.each_ref().map(|sentinel| sentinel.port);
     // One that is not there is no hindrance.
-    let nobody = deploy::RedisServer::free_port().unwrap();
+    let nobody = deploy::ports::free().unwrap();
     let url = format!("redis-sentinel://127.0.0.1:{nobody},127.0.0.1:{a},127.0.0.1:{b}/users/0");
     let stack = stack_on(&url, &files, &[]);
 

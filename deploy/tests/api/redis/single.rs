@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use deploy::{Part, RedisServer};
+use deploy::{RedisServer, Service};
 use tokio::time::Instant;
 
 use crate::redis::{stack_on, until_signed_out};
@@ -27,8 +27,8 @@ async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
 
     let person = Person::sign_in(&person.api, &person.email).await;
     fs::copy(certificates.other_authority(), &authorities).unwrap();
-    stack.stop(Part::AuthApi).unwrap();
-    stack.launch(Part::AuthApi).unwrap();
+    stack.stop(Service::AuthApi).unwrap();
+    stack.launch(Service::AuthApi).unwrap();
     let auth_api = Api::at(&stack.env().auth_api);
     let listens = async || auth_api.request("GET", "/healthz").send().await.is_ok();
     until("auth-api listens", Duration::from_secs(10), listens).await;
@@ -74,7 +74,7 @@ async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_i
     }
 
     // A replica may have old sessions, and takes no new ones.
-    let nobody = RedisServer::free_port().unwrap().to_string();
+    let nobody = deploy::ports::free().unwrap().to_string();
     node.ask(&["REPLICAOF", "127.0.0.1", &nobody]);
     let away = async || person.me().await.status == 503;
     until("me is 503", Duration::from_secs(5), away).await;

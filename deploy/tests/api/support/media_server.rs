@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use deploy::RedisServer;
 use reqwest::RequestBuilder;
 
 use super::{Answer, Api, Scratch, send, until};
@@ -29,7 +28,7 @@ impl MediaServer {
         let log = File::create(directory.path().join("log")).unwrap();
         let secret = directory.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
-        let [listen, write_listen] = [(); 2].map(|()| format!("127.0.0.1:{}", RedisServer::free_port().unwrap()));
+        let [listen, write_listen] = [(); 2].map(|()| format!("127.0.0.1:{}", deploy::ports::free().unwrap()));
         let process = command("serve", &secret, settings)
             .envs([("LISTEN", &listen), ("WRITE_LISTEN", &write_listen)])
             .stdout(log)

@@ -38,7 +38,7 @@ impl RedisNode {
     }
 
     async fn ready(tls: Option<&Certificates>, settings: &str, arguments: &[&str], cli: &[&str]) -> Self {
-        let port = RedisServer::free_port().unwrap();
+        let port = deploy::ports::free().unwrap();
         let mut cli: Vec<String> = cli.iter().map(ToString::to_string).collect();
         cli.extend(["-p".to_owned(), port.to_string()]);
         let listen = match tls {

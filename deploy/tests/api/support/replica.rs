@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::Duration;
 
-use deploy::RedisServer;
 use shared::random::Random;
 use tokio::time::Instant;
 
@@ -27,7 +26,7 @@ impl Replica {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let directory = Scratch::new();
         let log = File::create(directory.path().join("log")).unwrap();
-        let port = RedisServer::free_port().unwrap();
+        let port = deploy::ports::free().unwrap();
         let listen = format!("127.0.0.1:{port}");
         let secret = directory.path().join("media-secret");
         // It uploads no pictures.

@@ -1,4 +1,4 @@
-//! Connections that each do one exchange after the other, all at once.
+//! Closed-loop load: concurrent connections, each with one request in flight.
 
 use std::time::Duration;
 
@@ -6,35 +6,36 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::row::Sample;
+use crate::harness::row::Sample;
 
-/// A connection, and what it is to send next. It does one exchange at a time.
-pub trait Chain: Send + 'static {
-    /// Does the next exchange; false if it was refused.
+/// A client that sends its next request when it has the response to the one before.
+pub trait ClosedLoop: Send + 'static {
+    /// Does the next exchange; returns false if it was refused.
     fn next(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;
 }
 
-/// Lets all chains run for `time`: exchanges a second. The last ones end after `time`: they count, and so does their time.
-pub async fn drive<C: Chain>(chains: &mut Vec<C>, time: Duration) -> Result<Sample, Error> {
+/// Runs all clients for `time` and returns exchanges per second. Exchanges that end after `time` count, and so does their
+/// time.
+pub async fn drive<C: ClosedLoop>(clients: &mut Vec<C>, time: Duration) -> Result<Sample, Error> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for mut chain in chains.drain(..) {
+    for mut client in clients.drain(..) {
         tasks.spawn(async move {
             let (mut done, mut refused) = (0_u32, 0_u64);
             while started.elapsed() < time {
-                if chain.next().await? {
+                if client.next().await? {
                     done += 1;
                 } else {
                     refused += 1;
                 }
             }
-            Ok::<_, Error>((chain, done, refused))
+            Ok::<_, Error>((client, done, refused))
         });
     }
     let mut sample = Sample::default();
     while let Some(ended) = tasks.join_next().await {
-        let (chain, done, refused) = ended.map_err(Error::client)??;
-        chains.push(chain);
+        let (client, done, refused) = ended.map_err(Error::client)??;
+        clients.push(client);
         sample.value += f64::from(done);
         sample.refused += refused;
     }

@@ -1,13 +1,14 @@
-//! The limit of an answer: warp on hyper, with the runtime that auth-api has, giving one answer whatever is asked. No
-//! limits, no log, no timer, no routes.
+//! A minimal warp server on hyper, with auth-api's runtime, that gives one fixed response to every request: the baseline of
+//! a response. It has no limits, log, timers or routes.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use bytes::Bytes;
+use deploy::Process;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -16,63 +17,55 @@ use tokio::runtime::Runtime;
 use warp::Filter as _;
 use warp::reply::Response;
 
-use crate::client::Client;
-use crate::deployment::Deployment;
 use crate::error::Error;
-use crate::process::ends_with_us;
+use crate::harness::deployment::Deployment;
+use crate::harness::http_client::HttpClient;
 
-/// The verb of this program that is the server.
-pub const VERB: &str = "bare";
+/// Verb of this program that runs the server.
+pub const VERB: &str = "baseline-server";
 
-/// The running server, a process of its own. Dropping it kills it.
+/// The running server, a separate process. Dropping it kills it.
 #[derive(Debug)]
-pub struct Bare {
-    process: Child,
+pub struct BaselineServer {
+    _process: Process,
     base: String,
 }
 
-impl Bare {
-    /// Takes one answer to `me` from `deployment`, and starts the server that gives the like: body and headers are as long.
+impl BaselineServer {
+    /// Starts the server with a response like that of `me` on `deployment`: the same body and headers.
     pub fn start(runtime: &Runtime, deployment: &Deployment, answer: &Path) -> Result<Self, Error> {
         let access = deployment.access_tokens()?.first().map(String::as_str).unwrap_or_default();
         let auth_api = &deployment.stack()?.env().auth_api;
-        let given = runtime.block_on(async { Client::connect(auth_api).await?.get("/api/user/me/", access).await })?;
+        let given =
+            runtime.block_on(async { HttpClient::connect(auth_api).await?.get("/api/user/me/", access).await })?;
         if !given.status().is_success() {
-            return Err(Error::Bare(format!("me answers {}", given.status())));
+            return Err(Error::BaselineServer(format!("GET me returned {}", given.status())));
         }
         fs::write(answer, to_text(given.headers(), given.body())).map_err(Error::file(answer))?;
         let own = std::env::current_exe().map_err(Error::file("the running program"))?;
-        let mut process =
-            ends_with_us(&own).arg(VERB).arg(answer).stdout(Stdio::piped()).spawn().map_err(Error::file("setpriv"))?;
+        let mut command = Process::command(&own, "KILL");
+        command.arg(VERB).arg(answer).stdout(Stdio::piped());
+        let mut process = Process::start("the baseline server", command)?;
         let mut line = String::new();
-        if let Some(stdout) = process.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line).map_err(Error::file("the bare server"))?;
+        if let Some(stdout) = process.stdout() {
+            BufReader::new(stdout).read_line(&mut line).map_err(Error::file("the baseline server"))?;
         }
-        let bare = Self { process, base: format!("http://{}", line.trim()) };
         if line.is_empty() {
-            return Err(Error::Bare("it ended".to_owned()));
+            return Err(Error::BaselineServer("it ended".to_owned()));
         }
-        Ok(bare)
+        Ok(Self { _process: process, base: format!("http://{}", line.trim()) })
     }
 
-    /// Where it answers.
+    /// Returns the base URL.
     pub fn base(&self) -> &str {
         &self.base
     }
 }
 
-impl Drop for Bare {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The server itself: prints its address and runs until it is killed.
+/// Runs the server: prints its address and serves until killed.
 pub fn serve(answer: &Path) -> Result<(), Error> {
     let text = fs::read_to_string(answer).map_err(Error::file(answer))?;
-    let (headers, body) = of_text(&text).ok_or_else(|| Error::Bare("the answer makes no sense".to_owned()))?;
+    let (headers, body) = of_text(&text).ok_or_else(|| Error::BaselineServer("invalid response file".to_owned()))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::file("the runtime"))?;
     runtime.block_on(async {
@@ -93,7 +86,7 @@ pub fn serve(answer: &Path) -> Result<(), Error> {
     })
 }
 
-/// Headers a line each, an empty line, the body. hyper writes the rest by itself, as it did for us.
+/// Serializes a response: a line per header, an empty line, the body. Omits the headers that hyper adds.
 fn to_text(headers: &HeaderMap, body: &Bytes) -> String {
     let by_hyper = [DATE, CONTENT_LENGTH, CONNECTION];
     let mut text = String::new();
@@ -118,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_as_it_was_written() {
+    fn a_response_round_trips() {
         let headers =
             HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let body = Bytes::from_static(b"{\"a\":\"b\"}");

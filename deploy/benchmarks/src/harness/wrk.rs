@@ -1,4 +1,4 @@
-//! wrk, the client of all that can be replayed.
+//! wrk, the load generator for requests that can be replayed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,44 +7,43 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// Runs of wrk that replay one file of requests.
+/// A run of wrk that replays a file of requests.
 #[derive(Clone, Debug)]
 pub struct Wrk {
-    /// Where to, as in `http://127.0.0.1:8010`.
+    /// Base URL, as in `http://127.0.0.1:8010`.
     pub base: String,
     /// The requests, see [`write`].
     pub requests: PathBuf,
-    /// Threads of wrk.
     pub threads: usize,
-    /// Connections, shared out among the threads; each has one request under way.
+    /// Connections in all threads; each has one request in flight.
     pub connections: usize,
-    /// The longest pause of a connection before a request, in milliseconds; 0 is none at all.
+    /// Maximum pause before a request, in milliseconds; 0: none.
     pub pause_millis: u32,
 }
 
-/// What a run of wrk found.
+/// Result of a run of wrk.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Report {
-    /// Answers a second.
+pub struct WrkReport {
+    /// Responses per second.
     pub per_second: f64,
-    /// Requests that got no answer, or a 4xx or 5xx.
+    /// Requests without a response, or with a 4xx or 5xx.
     pub refused: u64,
-    /// The 99th percentile of the time to an answer, in milliseconds.
+    /// 99th percentile of the response time, in milliseconds.
     pub p99_millis: f64,
 }
 
-/// Longer than any answer takes: at 1,000 logins at once, the last one waits for ten seconds.
+/// Longer than any response takes: of 1,000 concurrent logins the last takes ten seconds.
 const TIMEOUT: &str = "30s";
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/replay.lua");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/harness/replay.lua");
 
-/// A run that is under way. Dropping it ends it.
+/// A run in progress. Dropping it ends it.
 #[derive(Debug)]
 pub struct Run(Option<Child>);
 
 impl Wrk {
     /// Replays for `time`, in whole seconds.
-    pub fn run(&self, time: Duration) -> Result<Report, Error> {
+    pub fn run(&self, time: Duration) -> Result<WrkReport, Error> {
         self.start(time)?.report()
     }
 
@@ -65,8 +64,8 @@ impl Wrk {
 }
 
 impl Run {
-    /// Waits for its end.
-    pub fn report(mut self) -> Result<Report, Error> {
+    /// Waits until the run ends.
+    pub fn report(mut self) -> Result<WrkReport, Error> {
         let child = self.0.take().ok_or_else(|| Error::Wrk("it has ended already".to_owned()))?;
         let output = child.wait_with_output().map_err(Error::file("wrk"))?;
         let printed = String::from_utf8_lossy(&output.stdout);
@@ -80,24 +79,24 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// The line that `replay.lua` prints.
-fn parse(line: &str) -> Option<Report> {
+/// Parses the line that `replay.lua` prints.
+fn parse(line: &str) -> Option<WrkReport> {
     let mut numbers = line.split(' ').map(str::parse::<f64>);
     let mut next = || numbers.next()?.ok();
     let (requests, micros, refused, p99_micros) = (next()?, next()?, next()?, next()?);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, printed as one")]
     let refused = refused as u64;
-    Some(Report { per_second: requests / (micros / 1e6), refused, p99_millis: p99_micros / 1e3 })
+    Some(WrkReport { per_second: requests / (micros / 1e6), refused, p99_millis: p99_micros / 1e3 })
 }
 
-/// Writes requests, each whole as it goes over the wire, for [`Wrk::requests`].
+/// Writes complete HTTP requests for [`Wrk::requests`].
 pub fn write(path: &Path, requests: impl Iterator<Item = String>) -> Result<(), Error> {
     let mut framed = String::new();
     for request in requests {
@@ -106,19 +105,19 @@ pub fn write(path: &Path, requests: impl Iterator<Item = String>) -> Result<(), 
     fs::write(path, framed).map_err(Error::file(path))
 }
 
-/// `GET path` of whoever has this access token.
+/// Returns `GET path` with an access token.
 #[must_use]
 pub fn get(path: &str, access: &str) -> String {
     get_with(path, &format!("Authorization: JWT {access}\r\n"))
 }
 
-/// `GET path` with these headers, each a whole line.
+/// Returns `GET path` with these header lines.
 #[must_use]
 pub fn get_with(path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n")
 }
 
-/// `POST path` of a JSON body.
+/// Returns `POST path` with a JSON body.
 #[must_use]
 pub fn post(path: &str, json: &str) -> String {
     let length = json.len();
@@ -132,8 +131,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_the_script_is_read() {
-        let report = Report { per_second: 50.0, refused: 3, p99_millis: 1.5 };
+    fn the_line_of_the_script_is_parsed() {
+        let report = WrkReport { per_second: 50.0, refused: 3, p99_millis: 1.5 };
         assert_eq!(parse("100 2000000 3 1500"), Some(report));
         assert_eq!(parse("100 2000000"), None);
     }

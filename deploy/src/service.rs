@@ -1,30 +1,25 @@
-//! The parts of the stack, in the order they start.
+//! The services of the stack, in the order in which they start.
 
 use std::fmt;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-/// One of the stack's five servers.
+/// One of the stack's five services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The users.
+pub enum Service {
     Postgres,
-    /// The sessions.
     Redis,
-    /// The pictures.
     MediaServer,
-    /// The API.
     AuthApi,
-    /// The front.
     Nginx,
 }
 
-impl Part {
-    /// All of them, in the order they start; they stop in the reverse one.
+impl Service {
+    /// All services in the order in which they start; they stop in reverse.
     pub const ALL: [Self; 5] = [Self::Postgres, Self::Redis, Self::MediaServer, Self::AuthApi, Self::Nginx];
 
-    /// Its name, as in `logs/NAME.log`.
+    /// Returns the name, as in `logs/NAME.log`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -35,7 +30,7 @@ impl Part {
         }
     }
 
-    /// The name of its processes.
+    /// Returns the name of its processes (`comm`).
     pub(crate) fn process_name(self) -> &'static str {
         match self {
             Self::Redis => "redis-server",
@@ -43,19 +38,19 @@ impl Part {
         }
     }
 
-    /// The signal that asks it to end what it is doing and to exit.
+    /// Returns the signal of a graceful shutdown.
     pub(crate) fn stop_signal(self) -> Signal {
         match self {
-            // "Fast": open transactions are rolled back, nobody is waited for.
+            // Fast shutdown: rolls back open transactions, does not wait for clients.
             Self::Postgres => Signal::INT,
             Self::Redis | Self::MediaServer | Self::AuthApi => Signal::TERM,
-            // Graceful: answers what it has accepted, up to `worker_shutdown_timeout`.
+            // Graceful: completes accepted requests, up to `worker_shutdown_timeout`.
             Self::Nginx => Signal::QUIT,
         }
     }
 
-    /// How long it may take to stop before it is killed.
-    pub(crate) fn stop_within(self) -> Duration {
+    /// Returns the timeout of a graceful shutdown, after which the service is killed.
+    pub(crate) fn stop_timeout(self) -> Duration {
         match self {
             Self::Postgres => Duration::from_secs(30),
             Self::Redis => Duration::from_secs(10),
@@ -65,8 +60,8 @@ impl Part {
         }
     }
 
-    /// The signal the kernel sends it when the runner dies, whatever the runner dies of. Postgres and nginx get one that
-    /// lets them end their own children first.
+    /// Returns the signal that the kernel sends when the runner dies. Postgres and nginx get one on which they end their own
+    /// children first.
     pub(crate) fn orphan_signal(self) -> &'static str {
         match self {
             Self::Postgres => "QUIT",
@@ -76,7 +71,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

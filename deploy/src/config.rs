@@ -1,4 +1,4 @@
-//! A stack as it is going to be: everything that a part's module needs to start it.
+//! The resolved configuration of a stack: everything that is needed to start a service.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,27 +9,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::child::{self, Child};
 use crate::data_dir::DataDir;
 use crate::env::Env;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::logs::Logs;
 use crate::options::Options;
-use crate::part::Part;
 use crate::ports::{Ports, Reserved};
+use crate::process::{self, Process};
 use crate::programs;
 use crate::secrets::Secrets;
+use crate::service::Service;
 
-/// How many lines of a log are shown when its part fails.
+/// Log lines in the error message of a failed service.
 pub(crate) const TAIL_LINES: usize = 15;
 
-/// How long the processes of a runner that was killed may take to go.
-const LEAVING: Duration = Duration::from_secs(10);
+/// Timeout for the processes of a killed runner to end.
+const ORPHANS_END_WITHIN: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The resolved configuration of a stack, and what it holds: the locked data directory and the reserved ports.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct StackConfig {
     pub(crate) account: Account,
     pub(crate) data: DataDir,
     pub(crate) logs: Logs,
@@ -43,10 +43,10 @@ pub(crate) struct Plan {
     pub(crate) interrupt: Interrupt,
 }
 
-/// What is run.
+/// Paths of the programs to run.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    /// The directory of Postgres's programs.
+    /// Directory of the PostgreSQL programs.
     pub(crate) postgres: PathBuf,
     pub(crate) redis: PathBuf,
     pub(crate) nginx: PathBuf,
@@ -54,15 +54,15 @@ pub(crate) struct Programs {
     pub(crate) media_server: PathBuf,
 }
 
-impl Plan {
-    /// Takes the data directory and chooses ports; starts nothing.
-    pub(crate) fn make(options: Options) -> Result<Self, Error> {
+impl StackConfig {
+    /// Locks the data directory and reserves ports; starts nothing.
+    pub(crate) fn resolve(options: Options) -> Result<Self, Error> {
         let programs = Programs::find(&options)?;
         let mut account = Account::choose(&options.data)?;
         let data = DataDir::open(&options.data, &account)?;
-        account.reach(data.path(), &[&programs.auth_api, &programs.media_server])?;
+        account.ensure_access(data.path(), &[&programs.auth_api, &programs.media_server])?;
         let secrets = Secrets::open(&data, &account)?;
-        wait_for_the_last_run(&data)?;
+        wait_for_orphans(&data)?;
         let (ports, reserved) = Ports::choose(options.port)?;
         Ok(Self {
             logs: Logs(data.join("logs")),
@@ -79,51 +79,62 @@ impl Plan {
         })
     }
 
-    /// The command that is `part`'s server, run as the stack's account in `DIR/directory`, writing to the part's log.
-    pub(crate) fn server(&self, part: Part, program: impl AsRef<OsStr>, directory: &str) -> Result<Command, Error> {
-        self.command(part, program, directory, part.orphan_signal())
+    /// Returns the command of a service's server: runs as the stack's account in `DIR/directory`, writes to its log.
+    pub(crate) fn server(
+        &self,
+        service: Service,
+        program: impl AsRef<OsStr>,
+        directory: &str,
+    ) -> Result<Command, Error> {
+        self.command(service, program, directory, service.orphan_signal())
     }
 
-    /// A command of `part` that ends by itself, for [`Plan::run`].
-    pub(crate) fn step(&self, part: Part, program: impl AsRef<OsStr>, directory: &str) -> Result<Command, Error> {
-        // initdb would finish what it is doing after any other.
-        self.command(part, program, directory, "KILL")
+    /// Returns a command that ends by itself, for [`StackConfig::run`].
+    pub(crate) fn step(&self, service: Service, program: impl AsRef<OsStr>, directory: &str) -> Result<Command, Error> {
+        // KILL: initdb would complete its work on any other signal.
+        self.command(service, program, directory, "KILL")
     }
 
     fn command(
         &self,
-        part: Part,
+        service: Service,
         program: impl AsRef<OsStr>,
         directory: &str,
         orphan_signal: &str,
     ) -> Result<Command, Error> {
         let mut command = self.account.command(program, orphan_signal);
         command.current_dir(self.data.join(directory));
-        self.logs.attach(part, &mut command, &self.account)?;
+        self.logs.attach(service, &mut command, &self.account)?;
         Ok(command)
     }
 
-    /// Runs a command of `part` to its end, with `input` as its standard input.
-    pub(crate) fn run(&self, step: &'static str, part: Part, mut command: Command, input: &str) -> Result<(), Error> {
+    /// Runs a command until it ends, with `input` as its standard input.
+    pub(crate) fn run(
+        &self,
+        step: &'static str,
+        service: Service,
+        mut command: Command,
+        input: &str,
+    ) -> Result<(), Error> {
         command.stdin(Stdio::piped());
-        let mut child = Child::start(part, command)?;
+        let mut child = Process::start(service.name(), command)?;
         child.write(input);
         loop {
             match child.exited() {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(Error::Step { step, status, log: self.logs.tail(part, TAIL_LINES) }),
+                Some(status) => return Err(Error::Step { step, status, log: self.logs.tail(service, TAIL_LINES) }),
                 None if self.interrupt.is_set() => return Err(Error::Interrupted),
-                None => thread::sleep(child::POLL),
+                None => thread::sleep(process::POLL),
             }
         }
     }
 
-    /// What `DIR/env` says.
+    /// Returns the content of `DIR/env`.
     pub(crate) fn env(&self) -> Env {
         let ports = &self.ports;
         let url = |port| format!("http://127.0.0.1:{port}");
         Env {
-            base: url(ports.front),
+            base: url(ports.nginx),
             redis: format!("-h 127.0.0.1 -p {} -a {} --no-auth-warning", ports.redis, self.secrets.redis.value),
             postgres: format!("postgres://users:{}@127.0.0.1:{}/users", self.secrets.users.value, ports.postgres),
             auth_api: url(ports.auth_api),
@@ -136,7 +147,7 @@ impl Programs {
     fn find(options: &Options) -> Result<Self, Error> {
         let built = |name: &str| {
             let path = options.binaries.join(name);
-            // Absolute: the children have working directories of their own.
+            // Absolute: children have other working directories.
             path.canonicalize().map_err(|_| Error::NoProgram(path.display().to_string()))
         };
         Ok(Self {
@@ -149,14 +160,14 @@ impl Programs {
     }
 }
 
-/// The kernel ends the children of a runner that was killed, which takes Postgres a moment.
-fn wait_for_the_last_run(data: &DataDir) -> Result<(), Error> {
-    let deadline = Instant::now() + LEAVING;
-    while child::any_lives_in(data.path()) {
+/// Waits for the children of a killed runner, which the kernel signals; Postgres takes a moment to end.
+fn wait_for_orphans(data: &DataDir) -> Result<(), Error> {
+    let deadline = Instant::now() + ORPHANS_END_WITHIN;
+    while process::any_runs_in(data.path()) {
         if Instant::now() > deadline {
             return Err(Error::StillInUse(Path::to_owned(data.path())));
         }
-        thread::sleep(child::POLL);
+        thread::sleep(process::POLL);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Who lives in a stack: everything follows from a number, so that nothing has to be read back.
+//! Users and sessions of a stack. All values derive from a number, so that nothing has to be read back.
 
 use auth_api::config::Config;
 use auth_api::hashing::Hashing;
@@ -13,56 +13,55 @@ use uuid::Uuid;
 
 use crate::error::Error;
 
-/// How much there is in a stack.
+/// Number of users and sessions in a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Accounts.
     pub users: u32,
-    /// Sessions that are alive, of as many users.
+    /// Live sessions, one per user.
     pub sessions: u32,
-    /// Sessions whose tokens are shown.
-    pub in_play: u32,
+    /// Sessions whose tokens are used.
+    pub active: u32,
 }
 
 impl Size {
-    /// What a large customer has.
-    pub const LARGE: Self = Self { users: 1_000_000, sessions: 100_000, in_play: 10_000 };
-    /// What growth is held against.
-    pub const SMALL: Self = Self { users: 1_000, sessions: 1_000, in_play: 1_000 };
+    /// A large installation.
+    pub const LARGE: Self = Self { users: 1_000_000, sessions: 100_000, active: 10_000 };
+    /// Baseline of growth.
+    pub const SMALL: Self = Self { users: 1_000, sessions: 1_000, active: 1_000 };
 
-    /// `count` users, evenly spread over all of them.
+    /// Returns `count` users, evenly spread.
     pub fn spread(self, count: u32) -> impl Iterator<Item = u32> {
         let step = (self.users / count).max(1);
         (0..count).map(move |n| n * step % self.users)
     }
 
-    /// The users that have a session.
+    /// Returns the users that have a session.
     pub fn signed_in(self) -> impl Iterator<Item = u32> {
         self.spread(self.sessions)
     }
 
-    /// The users whose session is in play; each of them is signed in.
-    pub fn playing(self) -> impl Iterator<Item = u32> {
-        self.spread(self.in_play)
+    /// Returns the users with an active session, a subset of [`Size::signed_in`].
+    pub fn active_users(self) -> impl Iterator<Item = u32> {
+        self.spread(self.active)
     }
 }
 
-/// Everybody's password.
+/// Password of every user.
 pub const PASSWORD: &str = "a passphrase of the bench";
 
-/// A session's number among those of its user.
+/// Purpose of a session; a user may have one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Which {
-    /// Of the sessions that [`Size`] counts.
+pub enum SessionKind {
+    /// Counted by [`Size`].
     Counted = 0,
     /// Refreshed through auth-api.
     Refreshed = 1,
-    /// Rotated by the bare script.
+    /// Rotated by the script, without auth-api.
     Rotated = 2,
 }
 
-/// Looks like a random id, and is spread over an index like one.
+/// Returns a deterministic id that is distributed like a random one.
 fn id(what: &str, number: u32) -> Uuid {
     let digest: [u8; 32] = Sha256::digest(format!("{what} {number}")).into();
     let mut bytes = [0; 16];
@@ -70,65 +69,65 @@ fn id(what: &str, number: u32) -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
-/// The id of a user.
+/// Returns the id of a user.
 #[must_use]
 pub fn user_id(user: u32) -> Uuid {
     id("user", user)
 }
 
-/// Their password stamp.
+/// Returns the password stamp of a user.
 #[must_use]
 pub fn stamp(user: u32) -> Uuid {
     id("stamp", user)
 }
 
-/// Their e-mail address, in its one form.
+/// Returns the canonical e-mail address of a user.
 #[must_use]
 pub fn email(user: u32) -> String {
     format!("bench-{user}@example.com")
 }
 
-/// A session of theirs.
+/// Returns the id of a user's session.
 #[must_use]
-pub fn session(user: u32, which: Which) -> SessionId {
-    SessionId { user_id: user_id(user), sid: id(&format!("session {}", which as u8), user) }
+pub fn session(user: u32, kind: SessionKind) -> SessionId {
+    SessionId { user_id: user_id(user), sid: id(&format!("session {}", kind as u8), user) }
 }
 
-/// The `jti` of that session's first refresh token.
+/// Returns the `jti` of a session's first refresh token.
 #[must_use]
-pub fn first_jti(user: u32, which: Which) -> Uuid {
-    id(&format!("jti {}", which as u8), user)
+pub fn first_jti(user: u32, kind: SessionKind) -> Uuid {
+    id(&format!("jti {}", kind as u8), user)
 }
 
-/// What a login sends.
+/// Returns the body of a login.
 #[must_use]
 pub fn credentials(user: u32) -> String {
     format!(r#"{{"email":"{}","password":"{PASSWORD}"}}"#, email(user))
 }
 
-/// Makes sure that these users and no others are in Postgres, with a hash of today's parameters.
-pub async fn keep_users(config: &Config, size: Size) -> Result<(), Error> {
-    // The salt is always the same, and so is the hash.
+/// Loads the users into Postgres, unless exactly these are there with the current hash parameters.
+pub async fn ensure_users(config: &Config, size: Size) -> Result<(), Error> {
+    // A constant salt makes a constant hash.
     let salt = Random::from_fn(|bytes| bytes.fill(7));
     let hash = Hashing::start(&config.hashing, salt)?.hash(auth_api::domain::Password::to_compare(PASSWORD)).await?;
     let (client, connection) = connect(config).await?;
-    if !are_there(&client, size, &hash).await? {
+    if !are_loaded(&client, size, &hash).await? {
         eprintln!("loading {} users …", size.users);
         load(&client, size, &hash).await?;
     }
     drop(client);
-    // It says nothing that the client has not said.
+    // Its errors were returned by the client already.
     let _ = connection.await;
     Ok(())
 }
 
-/// Disables a user's account, for this run and those to come.
+/// Disables a user's account permanently.
 pub async fn disable(config: &Config, user: u32) -> Result<(), Error> {
     let (client, connection) = connect(config).await?;
     let statement = "update users set disabled_at = now() where id = $1 and disabled_at is null";
     client.execute(statement, &[&user_id(user)]).await?;
     drop(client);
-    // It says nothing that the client has not said.
+    // Its errors were returned by the client already.
     let _ = connection.await;
     Ok(())
 }
@@ -140,7 +139,7 @@ async fn connect(config: &Config) -> Result<(Client, Connection), Error> {
     Ok((client, tokio::spawn(connection)))
 }
 
-async fn are_there(client: &Client, size: Size, hash: &str) -> Result<bool, Error> {
+async fn are_loaded(client: &Client, size: Size, hash: &str) -> Result<bool, Error> {
     let row = client
         .query_one(
             "select count(*) as users,
@@ -152,8 +151,8 @@ async fn are_there(client: &Client, size: Size, hash: &str) -> Result<bool, Erro
     Ok(row.get::<_, i64>("users") == i64::from(size.users) && row.get::<_, i64>("known") == 1)
 }
 
-/// Rows sent to Postgres in one piece.
-const COPIED_AT_ONCE: u32 = 4096;
+/// Rows per chunk of COPY.
+const COPY_ROWS: u32 = 4096;
 
 async fn load(client: &Client, size: Size, hash: &str) -> Result<(), Error> {
     client.batch_execute("truncate users cascade").await?;
@@ -161,19 +160,19 @@ async fn load(client: &Client, size: Size, hash: &str) -> Result<(), Error> {
     let mut rows = Box::pin(client.copy_in::<_, Bytes>(statement).await?);
     let mut user = 0;
     while user < size.users {
-        let end = size.users.min(user + COPIED_AT_ONCE);
-        let mut piece = BytesMut::new();
+        let end = size.users.min(user + COPY_ROWS);
+        let mut chunk = BytesMut::new();
         for user in user..end {
             let (id, email, stamp) = (user_id(user), email(user), stamp(user));
-            // Nothing in it has a meaning in COPY's text.
+            // Needs no escaping in COPY's text format.
             let row = format!("{id}\t{email}\t{email}\tBench Person {user}\t{hash}\t{stamp}\n");
-            piece.extend_from_slice(row.as_bytes());
+            chunk.extend_from_slice(row.as_bytes());
         }
-        rows.send(piece.freeze()).await?;
+        rows.send(chunk.freeze()).await?;
         user = end;
     }
     rows.as_mut().finish().await?;
-    // Now, and not by itself in the middle of a measurement.
+    // Otherwise autovacuum would run during a measurement.
     client.batch_execute("vacuum (freeze, analyze) users").await?;
     Ok(())
 }
@@ -183,15 +182,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_plays_is_signed_in() {
+    fn active_users_are_signed_in() {
         let signed_in: Vec<u32> = Size::LARGE.signed_in().collect();
-        assert!(Size::LARGE.playing().all(|user| signed_in.binary_search(&user).is_ok()));
+        assert!(Size::LARGE.active_users().all(|user| signed_in.binary_search(&user).is_ok()));
         assert_eq!(Size::SMALL.signed_in().last(), Some(999));
     }
 
     #[test]
-    fn an_address_is_in_its_one_form() {
-        let shown = email(12);
-        assert_eq!(auth_api::domain::Email::parse(&shown).unwrap().canonical(), shown);
+    fn e_mail_addresses_are_canonical() {
+        let address = email(12);
+        assert_eq!(auth_api::domain::Email::parse(&address).unwrap().canonical(), address);
     }
 }

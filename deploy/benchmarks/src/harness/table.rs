@@ -1,63 +1,63 @@
-//! The table.
+//! The table of results.
 
 use std::fmt::Write as _;
 
-use crate::measure::{Figures, Outcome, median};
-use crate::row::{Reach, Unit};
+use crate::harness::measure::{Figures, RowResult, median};
+use crate::harness::row::{Target, Unit};
 
-const HEAD: [&str; 7] = ["row", "ours", "limit", "median ratio", "spread", "reach", ""];
+const HEAD: [&str; 7] = ["row", "candidate", "baseline", "median ratio", "spread", "target", ""];
 
-/// All outcomes, one line each, in columns.
+/// Formats the results, a line each, in columns.
 #[must_use]
-pub fn table(outcomes: &[Outcome]) -> String {
+pub fn table(results: &[RowResult]) -> String {
     let mut lines = vec![HEAD.map(ToOwned::to_owned)];
-    lines.extend(outcomes.iter().map(cells));
+    lines.extend(results.iter().map(cells));
     columns(&lines)
 }
 
-/// Lines of as many cells, the first column to the left and the others to the right, the last as it comes.
+/// Aligns lines of cells: the first column left, the others right, the last one not.
 #[must_use]
 pub fn columns<const N: usize>(lines: &[[String; N]]) -> String {
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
     let mut text = String::new();
     for line in lines {
-        let mut shown = String::new();
+        let mut row = String::new();
         for (column, cell) in line.iter().enumerate() {
             let width = width(column).unwrap_or_default();
             // Writing to a `String` can't fail.
             let _ = match column {
-                0 => write!(shown, "{cell:<width$}"),
-                last if last + 1 == N => write!(shown, "   {cell}"),
-                _ => write!(shown, "   {cell:>width$}"),
+                0 => write!(row, "{cell:<width$}"),
+                last if last + 1 == N => write!(row, "   {cell}"),
+                _ => write!(row, "   {cell:>width$}"),
             };
         }
-        text += shown.trim_end();
+        text += row.trim_end();
         text.push('\n');
     }
     text
 }
 
-fn cells(outcome: &Outcome) -> [String; 7] {
-    let verdict = match (outcome.refused, outcome.is_met()) {
+fn cells(result: &RowResult) -> [String; 7] {
+    let verdict = match (result.refused, result.is_met()) {
         (0, true) => "met".to_owned(),
         (0, false) => "NOT MET".to_owned(),
         (refused, _) => format!("NOT MET: {refused} requests refused"),
     };
-    let name = outcome.name.to_owned();
-    match &outcome.figures {
-        Figures::Ratio { unit, ours, limit, ratios, reach } => {
+    let name = result.name.to_owned();
+    match &result.figures {
+        Figures::Ratio { unit, candidate, baseline, ratios, target } => {
             let least = ratios.first().copied().unwrap_or(f64::NAN);
             let most = ratios.last().copied().unwrap_or(f64::NAN);
             [
                 name,
-                value(*unit, *ours),
-                value(*unit, *limit),
+                value(*unit, *candidate),
+                value(*unit, *baseline),
                 format!("{:.3}", median(ratios)),
                 format!("{least:.2}-{most:.2}"),
-                match reach {
-                    Reach::AtLeast(least) => format!("≥ {least:.2}"),
-                    Reach::AtMost(most) => format!("≤ {most:.2}"),
-                    Reach::Within(share) => format!("1 ± {share:.2}"),
+                match target {
+                    Target::AtLeast(least) => format!("≥ {least:.2}"),
+                    Target::AtMost(most) => format!("≤ {most:.2}"),
+                    Target::Within(share) => format!("1 ± {share:.2}"),
                 },
                 verdict,
             ]

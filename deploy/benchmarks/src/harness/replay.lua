@@ -1,7 +1,7 @@
--- Sends the requests of a file over and over, each thread from a place of its own.
+-- Replays the requests of a file in a loop; each thread starts at another offset.
 --
 -- Arguments: the file (each request is its length in bytes, a newline, and its bytes), the number of threads, and the
--- longest pause before a request, in milliseconds; 0 is none at all.
+-- maximum pause before a request, in milliseconds (0: none).
 -- Prints one line at the end: requests, microseconds, requests refused, and the 99th percentile in microseconds.
 local threads = 0
 

@@ -1,4 +1,4 @@
-//! A running stack of the bench's own, with its users and sessions.
+//! A running stack with users and sessions.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use auth_api::config::Config;
 use auth_api::store::redis_link::Redis;
 use auth_api::store::sessions::{self, NewSession};
 use auth_api::tokens::{IssueTimes, TokenConfig, TokenPair, Tokens, refresh_digests};
-use deploy::{Interrupt, Options, Part, Stack};
+use deploy::{Interrupt, Options, Service, Stack};
 use shared::clock::Clock;
 use shared::random::Random;
 use shared::settings::Settings;
@@ -18,24 +18,23 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::error::Error;
-use crate::population::{self, Size, Which};
+use crate::harness::population::{self, SessionKind, Size};
 
-/// A stack, loaded. It stops in order when dropped.
+/// A stack with users and sessions. Dropping it stops it in order.
 pub struct Deployment {
     stack: Option<Stack>,
-    /// What is in it.
     pub size: Size,
-    /// auth-api's settings, as far as they matter to who measures it.
+    /// Settings of auth-api.
     pub config: Arc<Config>,
     tokens: Tokens,
     access_tokens: OnceCell<Vec<String>>,
 }
 
-/// Tokens of the bench outlive its longest run.
+/// Longer than the longest run.
 const ACCESS_LIFETIME: Duration = Duration::from_hours(12);
 
 impl Deployment {
-    /// Starts a stack with its state in `data`, and loads what is missing.
+    /// Starts a stack with its state in `data`, and loads missing users and sessions.
     pub fn start(runtime: &Runtime, data: &Path, size: Size, interrupt: Interrupt) -> Result<Self, Error> {
         let progress = |doing: &str| eprintln!("{doing} …");
         let stack = Stack::start(Options { interrupt, progress, ..Options::new(data)? })?;
@@ -44,49 +43,49 @@ impl Deployment {
         let tokens = Tokens::open(lasting, Clock::system(), &Random::system())?;
         let deployment = Self { stack: Some(stack), size, config, tokens, access_tokens: OnceCell::new() };
         runtime.block_on(async {
-            population::keep_users(&deployment.config, size).await?;
+            population::ensure_users(&deployment.config, size).await?;
             deployment.make_sessions().await
         })?;
         Ok(deployment)
     }
 
-    /// The stack.
+    /// Returns the stack.
     pub fn stack(&self) -> Result<&Stack, Error> {
-        self.stack.as_ref().ok_or(Error::Stack(deploy::Error::NotRunning(Part::AuthApi)))
+        self.stack.as_ref().ok_or(Error::Stack(deploy::Error::NotRunning(Service::AuthApi.name())))
     }
 
-    /// A connection to its Redis, as auth-api's own.
+    /// Connects to Redis as auth-api does.
     pub fn redis(&self) -> Result<Redis, Error> {
         Ok(Redis::connect(&self.config.redis, |_| ())?)
     }
 
-    /// Access tokens of all sessions in play: the same for all rows, as a caller shows the same one while it lives.
+    /// Returns access tokens of all active sessions; the same for all rows, as a client reuses its token.
     pub fn access_tokens(&self) -> Result<&[String], Error> {
         if let Some(signed) = self.access_tokens.get() {
             return Ok(signed);
         }
-        let tokens = self.size.playing().map(|user| Ok(self.pair(user, Which::Counted)?.access));
+        let tokens = self.size.active_users().map(|user| Ok(self.pair(user, SessionKind::Counted)?.access));
         let signed = tokens.collect::<Result<_, Error>>()?;
         Ok(self.access_tokens.get_or_init(|| signed))
     }
 
-    /// A session made anew; its refresh token.
-    pub async fn make_session(&self, redis: &Redis, user: u32, which: Which) -> Result<String, Error> {
+    /// Creates a session again and returns its refresh token.
+    pub async fn make_session(&self, redis: &Redis, user: u32, kind: SessionKind) -> Result<String, Error> {
         create(redis, &self.config, user, which).await?;
         Ok(self.pair(user, which)?.refresh)
     }
 
-    /// The first tokens of a session.
-    fn pair(&self, user: u32, which: Which) -> Result<TokenPair, Error> {
+    /// Returns the first token pair of a session.
+    fn pair(&self, user: u32, kind: SessionKind) -> Result<TokenPair, Error> {
         let now = Clock::system().unix_seconds();
         let times = IssueTimes { refresh: now, access: now };
         Ok(self.tokens.pair(population::session(user, which), population::first_jti(user, which), times)?)
     }
 
-    /// Made anew in each run, in the shape that auth-api gives a session today; what the last run left is gone.
+    /// Deletes all sessions and creates them again, in the current format of auth-api.
     async fn make_sessions(&self) -> Result<(), Error> {
         let redis = self.redis()?;
-        rewrite_now_and_not_again(&redis).await?;
+        rewrite_aof_now_and_disable_rewrites(&redis).await?;
         redis::cmd("FLUSHDB").exec_async(&mut redis.clone()).await?;
         let mut tasks = JoinSet::new();
         let users: Vec<u32> = self.size.signed_in().collect();
@@ -94,7 +93,7 @@ impl Deployment {
             let (redis, config, users) = (redis.clone(), Arc::clone(&self.config), users.to_vec());
             tasks.spawn(async move {
                 for user in users {
-                    create(&redis, &config, user, Which::Counted).await?;
+                    create(&redis, &config, user, SessionKind::Counted).await?;
                 }
                 Ok::<_, Error>(())
             });
@@ -114,10 +113,10 @@ impl Drop for Deployment {
     }
 }
 
-/// Redis rewrites its file when it has doubled, which would fall into one measurement or another.
-async fn rewrite_now_and_not_again(redis: &Redis) -> Result<(), Error> {
+/// Redis rewrites its append-only file when it has doubled in size, which would disturb a measurement.
+async fn rewrite_aof_now_and_disable_rewrites(redis: &Redis) -> Result<(), Error> {
     redis::cmd("CONFIG").arg(&["SET", "auto-aof-rewrite-percentage", "0"]).exec_async(&mut redis.clone()).await?;
-    // It says no where it is rewriting already.
+    // Fails if a rewrite is in progress already.
     let _ = redis::cmd("BGREWRITEAOF").exec_async(&mut redis.clone()).await;
     while redis::cmd("INFO")
         .arg("persistence")
@@ -130,13 +129,13 @@ async fn rewrite_now_and_not_again(redis: &Redis) -> Result<(), Error> {
     Ok(())
 }
 
-/// How often it is looked whether the rewrite is over.
+/// Pause between two checks whether the rewrite has ended.
 const REWRITE_POLL: Duration = Duration::from_millis(100);
 
-/// Sessions that are being made at once, in one pipeline.
+/// Sessions created concurrently, in one pipeline.
 const PIPELINED: usize = 512;
 
-async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Result<(), Error> {
+async fn create(redis: &Redis, config: &Config, user: u32, kind: SessionKind) -> Result<(), Error> {
     let new = NewSession {
         id: population::session(user, which),
         digests: &refresh_digests(population::first_jti(user, which)),
@@ -149,7 +148,7 @@ async fn create(redis: &Redis, config: &Config, user: u32, which: Which) -> Resu
     Ok(())
 }
 
-/// The settings that the stack's auth-api has, with defaults for the rest.
+/// Returns the settings of the stack's auth-api.
 fn config(stack: &Stack, data: &Path) -> Result<Config, Error> {
     let env = stack.env();
     let keys: PathBuf = data.join("keys");

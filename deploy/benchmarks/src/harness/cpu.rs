@@ -6,7 +6,7 @@ use procfs::process::Process;
 
 use crate::error::Error;
 
-/// User and system time of the process `pid` since it started, in steps of the kernel's clock tick (10 ms).
+/// Returns the user and system time of a process, with the resolution of the kernel's clock tick (10 ms).
 pub fn cpu_time(pid: i32) -> Result<Duration, Error> {
     let stat = Process::new(pid)?.stat()?;
     Ok(Duration::from_millis((stat.utime + stat.stime) * 1000 / procfs::ticks_per_second()))

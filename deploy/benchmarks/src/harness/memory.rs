@@ -1,4 +1,4 @@
-//! What processes hold, in MB (1,000,000 bytes).
+//! Memory of processes, in MB (1,000,000 bytes).
 
 use procfs::ProcError;
 use procfs::process::Process;
@@ -8,20 +8,18 @@ use crate::error::Error;
 /// Resident memory of a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resident {
-    /// Now.
     pub now_mb: f64,
-    /// At most since it started.
     pub peak_mb: f64,
 }
 
-/// Of the process `pid`, all that is mapped and present: its program's own pages, too.
+/// Returns the resident set size of a process, the pages of its program included.
 pub fn resident(pid: i32) -> Result<Resident, Error> {
     let status = Process::new(pid)?.status()?;
     let (now, peak) = (status.vmrss.unwrap_or_default(), status.vmhwm.unwrap_or_default());
     Ok(Resident { now_mb: megabytes(now * 1024), peak_mb: megabytes(peak * 1024) })
 }
 
-/// Of several processes together, what they share counted once. One that has just ended holds nothing.
+/// Returns the proportional set size of several processes, which counts shared pages once. Skips processes that have ended.
 pub fn proportional_mb(pids: &[i32]) -> Result<f64, Error> {
     let mut bytes = 0;
     for pid in pids {
@@ -36,7 +34,7 @@ pub fn proportional_mb(pids: &[i32]) -> Result<f64, Error> {
     Ok(megabytes(bytes))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "no process holds petabytes")]
+#[expect(clippy::cast_precision_loss, reason = "no process has petabytes")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

@@ -1,4 +1,4 @@
-//! A client of our own, for what wrk can't replay: a refresh token is good once.
+//! An HTTP client for requests that wrk can't replay.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,17 +12,17 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::error::Error;
 
-/// One connection, with one request under way at a time.
+/// A connection with one request in flight.
 #[derive(Debug)]
-pub struct Client(SendRequest<Full<Bytes>>);
+pub struct HttpClient(SendRequest<Full<Bytes>>);
 
-impl Client {
+impl HttpClient {
     /// Connects to `base`, as in `http://127.0.0.1:8010`.
     pub async fn connect(base: &str) -> Result<Self, Error> {
         Self::connect_from(Ipv4Addr::LOCALHOST, base).await
     }
 
-    /// The same, from an address of this machine's loopback network.
+    /// Connects from `source`, an address of the loopback network.
     pub async fn connect_from(source: Ipv4Addr, base: &str) -> Result<Self, Error> {
         let stream = connect(source, base).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(Error::client)?;
@@ -31,14 +31,14 @@ impl Client {
         Ok(Self(sender))
     }
 
-    /// `POST path` of a JSON body.
+    /// Sends `POST path` with a JSON body.
     pub async fn post(&mut self, path: &str, json: String) -> Result<(StatusCode, Bytes), Error> {
         let request = request(Method::POST, path).header(CONTENT_TYPE, "application/json").body(json.into());
         let answer = self.send(request).await?;
         Ok((answer.status(), answer.into_body()))
     }
 
-    /// The same, for a client at `address`, which is believed from a proxy on this machine.
+    /// Like [`HttpClient::post`], with `X-Forwarded-For: address`, which auth-api trusts from the loopback interface.
     pub async fn post_from(
         &mut self,
         path: &str,
@@ -50,25 +50,25 @@ impl Client {
         Ok((answer.status(), answer.into_body()))
     }
 
-    /// `GET path` of whoever has this access token.
+    /// Sends `GET path` with an access token.
     pub async fn get(&mut self, path: &str, access: &str) -> Result<Response<Bytes>, Error> {
         let request = request(Method::GET, path).header(AUTHORIZATION, format!("JWT {access}")).body(Full::default());
         self.send(request).await
     }
 
-    /// `PUT path` of bytes, as who knows `secret`.
+    /// Sends `PUT path`, authenticated with media-server's secret.
     pub async fn put(&mut self, path: &str, secret: &str, body: Bytes) -> Result<StatusCode, Error> {
         let request = request(Method::PUT, path).header(AUTHORIZATION, format!("Bearer {secret}"));
         Ok(self.send(request.body(body.into())).await?.status())
     }
 
-    /// `DELETE path`, as who knows `secret`.
+    /// Sends `DELETE path`, authenticated with media-server's secret.
     pub async fn delete(&mut self, path: &str, secret: &str) -> Result<StatusCode, Error> {
         let request = request(Method::DELETE, path).header(AUTHORIZATION, format!("Bearer {secret}"));
         Ok(self.send(request.body(Full::default())).await?.status())
     }
 
-    /// Sends a request, and receives the whole response.
+    /// Sends a request and receives the complete response.
     pub async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {
         self.0.ready().await.map_err(Error::client)?;
         let answer = self.0.send_request(request.map_err(Error::client)?).await.map_err(Error::client)?;
@@ -77,7 +77,7 @@ impl Client {
     }
 }
 
-/// A connection from `source`, an address of this machine's loopback network, to `base`.
+/// Connects from `source`, an address of the loopback network, to `base`.
 pub async fn connect(source: Ipv4Addr, base: &str) -> Result<TcpStream, Error> {
     let socket = TcpSocket::new_v4().map_err(Error::client)?;
     socket.bind((source, 0).into()).map_err(Error::client)?;
@@ -86,12 +86,12 @@ pub async fn connect(source: Ipv4Addr, base: &str) -> Result<TcpStream, Error> {
     Ok(stream)
 }
 
-/// The address in `http://ADDRESS`.
+/// Returns the address in `http://ADDRESS`.
 pub fn address(base: &str) -> Result<SocketAddr, Error> {
     base.trim_start_matches("http://").parse().map_err(|_| Error::Client(format!("{base} is not http://ADDRESS:PORT")))
 }
 
-/// A request to be filled in.
+/// Returns a request builder with method, path and `Host`.
 pub fn request(method: Method, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(path).header(HOST, "127.0.0.1")
 }
