@@ -74,7 +74,8 @@ impl Process {
             return Err(Error::NotRunning(self.name));
         }
         let to_all = [Signal::STOP, Signal::CONT, Signal::KILL].contains(&signal);
-        for pid in if to_all { self.pids() } else { vec![self.pid()] } {
+        let pids = if to_all { self.pids() } else { vec![self.pid()] };
+        for pid in pids {
             send(pid, signal).map_err(|error| Error::Signal(self.name, error))?;
         }
         Ok(())

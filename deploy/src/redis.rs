@@ -24,9 +24,9 @@ pub(crate) fn is_ready(config: &StackConfig) -> bool {
     let ping = || {
         let mut stream = connect(config.ports.redis)?;
         write!(stream, "AUTH {}\r\nPING\r\n", config.secrets.redis.value)?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer)?;
-        Ok::<_, std::io::Error>(&answer == b"+OK\r\n+PONG\r\n")
+        let mut reply = [0; 12];
+        stream.read_exact(&mut reply)?;
+        Ok::<_, std::io::Error>(&reply == b"+OK\r\n+PONG\r\n")
     };
     ping().unwrap_or(false)
 }

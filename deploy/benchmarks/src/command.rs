@@ -41,7 +41,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
             print!("{}", columns(&lines));
             Ok(true)
         }
-        Ok(Arguments::BaselineServer(answer)) => baseline_server::serve(Path::new(&answer)).map(|()| true),
+        Ok(Arguments::BaselineServer(response)) => baseline_server::serve(Path::new(&response)).map(|()| true),
         Ok(Arguments::Measure(run_length, rows)) => bench(run_length, &rows),
         Err(message) => {
             eprintln!("{message}; see deploy/bench --help");
@@ -60,10 +60,10 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
 
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let arguments: Vec<String> = arguments.collect();
-    if let [verb, answer] = arguments.as_slice()
+    if let [verb, response] = arguments.as_slice()
         && verb == baseline_server::VERB
     {
-        return Ok(Arguments::BaselineServer(answer.clone()));
+        return Ok(Arguments::BaselineServer(response.clone()));
     }
     let mut run_length = RunLength::FULL;
     let mut selected = Vec::new();

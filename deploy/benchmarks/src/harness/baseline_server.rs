@@ -33,7 +33,7 @@ pub struct BaselineServer {
 
 impl BaselineServer {
     /// Starts the server with a response like that of `me` on `deployment`: the same body and headers.
-    pub fn start(runtime: &Runtime, deployment: &Deployment, answer: &Path) -> Result<Self, Error> {
+    pub fn start(runtime: &Runtime, deployment: &Deployment, response: &Path) -> Result<Self, Error> {
         let access = deployment.access_tokens()?.first().map(String::as_str).unwrap_or_default();
         let auth_api = &deployment.stack()?.env().auth_api;
         let given =
@@ -41,10 +41,10 @@ impl BaselineServer {
         if !given.status().is_success() {
             return Err(Error::BaselineServer(format!("GET me returned {}", given.status())));
         }
-        fs::write(answer, to_text(given.headers(), given.body())).map_err(Error::file(answer))?;
+        fs::write(response, to_text(given.headers(), given.body())).map_err(Error::file(response))?;
         let own = std::env::current_exe().map_err(Error::file("the running program"))?;
         let mut command = Process::command(&own, "KILL");
-        command.arg(VERB).arg(answer).stdout(Stdio::piped());
+        command.arg(VERB).arg(response).stdout(Stdio::piped());
         let mut process = Process::start("the baseline server", command)?;
         let mut line = String::new();
         if let Some(stdout) = process.stdout() {
@@ -63,8 +63,8 @@ impl BaselineServer {
 }
 
 /// Runs the server: prints its address and serves until killed.
-pub fn serve(answer: &Path) -> Result<(), Error> {
-    let text = fs::read_to_string(answer).map_err(Error::file(answer))?;
+pub fn serve(response: &Path) -> Result<(), Error> {
+    let text = fs::read_to_string(response).map_err(Error::file(response))?;
     let (headers, body) = of_text(&text).ok_or_else(|| Error::BaselineServer("invalid response file".to_owned()))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::file("the runtime"))?;

@@ -71,15 +71,15 @@ impl Deployment {
 
     /// Creates a session again and returns its refresh token.
     pub async fn make_session(&self, redis: &Redis, user: u32, kind: SessionKind) -> Result<String, Error> {
-        create(redis, &self.config, user, which).await?;
-        Ok(self.pair(user, which)?.refresh)
+        create(redis, &self.config, user, kind).await?;
+        Ok(self.pair(user, kind)?.refresh)
     }
 
     /// Returns the first token pair of a session.
     fn pair(&self, user: u32, kind: SessionKind) -> Result<TokenPair, Error> {
         let now = Clock::system().unix_seconds();
         let times = IssueTimes { refresh: now, access: now };
-        Ok(self.tokens.pair(population::session(user, which), population::first_jti(user, which), times)?)
+        Ok(self.tokens.pair(population::session(user, kind), population::first_jti(user, kind), times)?)
     }
 
     /// Deletes all sessions and creates them again, in the current format of auth-api.
@@ -137,8 +137,8 @@ const PIPELINED: usize = 512;
 
 async fn create(redis: &Redis, config: &Config, user: u32, kind: SessionKind) -> Result<(), Error> {
     let new = NewSession {
-        id: population::session(user, which),
-        digests: &refresh_digests(population::first_jti(user, which)),
+        id: population::session(user, kind),
+        digests: &refresh_digests(population::first_jti(user, kind)),
         stamp: population::stamp(user),
         lifetime: config.tokens.refresh_lifetime,
         ip: [127, 0, 0, 1].into(),

@@ -34,8 +34,8 @@ impl HttpClient {
     /// Sends `POST path` with a JSON body.
     pub async fn post(&mut self, path: &str, json: String) -> Result<(StatusCode, Bytes), Error> {
         let request = request(Method::POST, path).header(CONTENT_TYPE, "application/json").body(json.into());
-        let answer = self.send(request).await?;
-        Ok((answer.status(), answer.into_body()))
+        let response = self.send(request).await?;
+        Ok((response.status(), response.into_body()))
     }
 
     /// Like [`HttpClient::post`], with `X-Forwarded-For: address`, which auth-api trusts from the loopback interface.
@@ -46,8 +46,8 @@ impl HttpClient {
         address: Ipv4Addr,
     ) -> Result<(StatusCode, Bytes), Error> {
         let request = request(Method::POST, path).header(CONTENT_TYPE, "application/json");
-        let answer = self.send(request.header("x-forwarded-for", address.to_string()).body(json.into())).await?;
-        Ok((answer.status(), answer.into_body()))
+        let response = self.send(request.header("x-forwarded-for", address.to_string()).body(json.into())).await?;
+        Ok((response.status(), response.into_body()))
     }
 
     /// Sends `GET path` with an access token.
@@ -71,8 +71,8 @@ impl HttpClient {
     /// Sends a request and receives the complete response.
     pub async fn send(&mut self, request: http::Result<Request<Full<Bytes>>>) -> Result<Response<Bytes>, Error> {
         self.0.ready().await.map_err(Error::client)?;
-        let answer = self.0.send_request(request.map_err(Error::client)?).await.map_err(Error::client)?;
-        let (head, body) = answer.into_parts();
+        let response = self.0.send_request(request.map_err(Error::client)?).await.map_err(Error::client)?;
+        let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, body.collect().await.map_err(Error::client)?.to_bytes()))
     }
 }

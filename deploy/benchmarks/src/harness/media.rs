@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -223,9 +222,9 @@ impl FileServer {
             .arg(directory.join(""))
             .args(["-c", "nginx.conf", "-e", "stderr"])
             .stderr(File::create(&log).map_err(Error::file(&log))?);
-        let _process = Process::start("nginx", command)?;
+        let process = Process::start("nginx", command)?;
         until_ready(&log, || std::net::TcpStream::connect(&listen).is_ok())?;
-        Ok(Self { _process, files, base: format!("http://{listen}") })
+        Ok(Self { _process: process, files, base: format!("http://{listen}") })
     }
 }
 

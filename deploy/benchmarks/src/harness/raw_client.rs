@@ -40,7 +40,7 @@ impl RawClient {
     }
 
     /// Returns the body once it is complete. Every response of the services has a `Content-Length`.
-    fn answer(&self) -> Option<&str> {
+    fn body(&self) -> Option<&str> {
         let (head, body) = std::str::from_utf8(&self.received).ok()?.split_once("\r\n\r\n")?;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
         (body.len() >= length.parse().ok()?).then_some(body)

@@ -62,21 +62,21 @@ fn pair<'a>(bench: &'a Bench, query: &str, cached: Cached) -> Result<Pair<'a>, E
         let mut writer = HttpClient::connect(&server.internal).await?;
         let status = writer.put(&format!("/images/{id}"), server.secret(), media.small.clone()).await?;
         expect(status.as_u16(), 201)?;
-        let answer = HttpClient::connect(media.nginx()).await?.get(&path, "").await?;
-        expect(answer.status().as_u16(), 200)?;
+        let response = HttpClient::connect(media.nginx()).await?.get(&path, "").await?;
+        expect(response.status().as_u16(), 200)?;
         let file = format!("{id}.jpg");
-        let base = media.serve_file(&file, answer.body())?;
+        let base = media.serve_file(&file, response.body())?;
         let given = HttpClient::connect(base).await?.get(&format!("/{file}"), "").await?;
         expect(given.status().as_u16(), 200)?;
-        eprintln!("    {} bytes", answer.body().len());
-        let request = |answer: &http::Response<_>, path: &str| {
-            let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        eprintln!("    {} bytes", response.body().len());
+        let request = |response: &http::Response<_>, path: &str| {
+            let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
             wrk::get_with(
                 path,
                 &if cached == Cached::Yes { format!("If-None-Match: {tag}\r\n") } else { String::new() },
             )
         };
-        let candidate = client(bench, "picture-candidate", media.nginx(), request(&answer, &path))?;
+        let candidate = client(bench, "picture-candidate", media.nginx(), request(&response, &path))?;
         Ok::<_, Error>((candidate, client(bench, "picture-baseline", base, request(&given, &format!("/{file}")))?))
     })?;
     Ok(Pair { candidate: rate(candidate), baseline: rate(baseline) })
@@ -90,5 +90,5 @@ fn client(bench: &Bench, name: &str, base: &str, request: String) -> Result<Wrk,
 
 /// Fails on an unexpected status, with which the row would measure something else.
 pub(super) fn expect(status: u16, expected: u16) -> Result<(), Error> {
-    if status == expected { Ok(()) } else { Err(Error::Client(format!("the answer is {status}, not {expected}"))) }
+    if status == expected { Ok(()) } else { Err(Error::Client(format!("the response is {status}, not {expected}"))) }
 }

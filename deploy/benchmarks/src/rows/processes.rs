@@ -73,8 +73,8 @@ async fn sign_in_at_once(deployment: &Deployment, count: u32) -> Result<u64, Err
     let mut logins = JoinSet::new();
     for (mut client, credentials) in clients {
         logins.spawn(async move {
-            let answer = client.post("/api/user/login/", credentials).await;
-            answer.is_ok_and(|(status, _)| status.is_success())
+            let response = client.post("/api/user/login/", credentials).await;
+            response.is_ok_and(|(status, _)| status.is_success())
         });
     }
     let answered = logins.join_all().await;

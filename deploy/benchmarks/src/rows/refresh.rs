@@ -71,8 +71,9 @@ impl ClosedLoop for Refreshes {
         self.at = (self.at + 1) % self.tokens.len();
         let Some(token) = self.tokens.get_mut(self.at) else { return Ok(false) };
         let request = wrk::post("/api/user/refresh/", &format!(r#"{{"refresh":"{token}"}}"#));
-        let Some(answer) = self.client.send(&request).await? else { return Ok(false) };
-        *token = refresh_of(answer).ok_or_else(|| Error::Client("the response of refresh has no token".to_owned()))?;
+        let Some(response) = self.client.send(&request).await? else { return Ok(false) };
+        *token =
+            refresh_of(response).ok_or_else(|| Error::Client("the response of refresh has no token".to_owned()))?;
         Ok(true)
     }
 }

@@ -51,9 +51,9 @@ async fn first(media: &MediaFixture, time: Duration) -> Result<Sample, Error> {
         let path = format!("/images/{id}");
         expect(writer.put(&path, server.secret(), media.large.clone()).await?.as_u16(), 201)?;
         let sent = Instant::now();
-        let answer = reader.get(&format!("/api/user/media/{id}.jpg?size=256"), "").await?;
+        let response = reader.get(&format!("/api/user/media/{id}.jpg?size=256"), "").await?;
         let taken = milliseconds(sent.elapsed());
-        expect(answer.status().as_u16(), 200)?;
+        expect(response.status().as_u16(), 200)?;
         writer.delete(&path, server.secret()).await?;
         Ok(taken)
     });
