@@ -46,7 +46,7 @@ pub(crate) struct StackConfig {
 /// Paths of the programs to run.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    /// Directory of the PostgreSQL programs.
+    /// Directory of the Postgres programs.
     pub(crate) postgres: PathBuf,
     pub(crate) redis: PathBuf,
     pub(crate) nginx: PathBuf,

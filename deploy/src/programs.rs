@@ -19,7 +19,7 @@ pub fn find(name: &str) -> Result<PathBuf, Error> {
     paths.find(|path| path.exists()).ok_or_else(|| Error::NoProgram(name.to_owned()))
 }
 
-/// Returns the directory of the PostgreSQL programs: of the version that made `data`, or else the newest.
+/// Returns the directory of the Postgres programs: of the version that made `data`, or else the newest.
 pub(crate) fn postgres(data: &Path) -> Result<PathBuf, Error> {
     let made_by = fs::read_to_string(data.join("PG_VERSION")).ok();
     let installed = fs::read_dir(POSTGRES_VERSIONS).into_iter().flatten().filter_map(Result::ok);

@@ -16,7 +16,7 @@ const BUSY_SHARE_MAX: f64 = 0.1;
 
 /// Returns warnings, a line each. Call it while the benchmark itself is idle.
 pub fn warnings() -> Result<Vec<String>, Error> {
-    Ok(others_at_work()?.into_iter().client(unfair_scheduling()).collect())
+    Ok(others_at_work()?.into_iter().chain(unfair_scheduling()).collect())
 }
 
 fn others_at_work() -> Result<Option<String>, Error> {
