@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shared::http::body::Received;
+use shared::http::body::BufferedBody;
 use shared::workers::{Overload, StopSignal, Workers, WorkersConfig};
 
 use self::memory::{MemoryBudget, NoMemory};
@@ -63,7 +63,7 @@ impl Decoding {
 
     /// Cleans a picture and decodes it in full. What is kept of it keeps its body's share of memory. With `size`, what a
     /// rendition of that size is made of is kept, too, if it takes little.
-    pub async fn accept(&self, mut body: Received, size: Option<u32>) -> Result<(Accepted, Option<Middle>), Error> {
+    pub async fn accept(&self, mut body: BufferedBody, size: Option<u32>) -> Result<(Accepted, Option<Middle>), Error> {
         let acceptance = Acceptance { limits: self.limits, memory: self.memory.clone(), rendition: self.rendition };
         let work = move |stop: &StopSignal| {
             let (accepted, middle) = acceptance.accept(std::mem::take(&mut body.bytes), size, stop)?;
@@ -153,7 +153,7 @@ impl From<NoMemory> for Error {
 
 /// A body that keeps its share of the memory budget until the last of its bytes is let go, even where a decoder or the
 /// disk still has it after the client has hung up.
-struct Held(Received);
+struct Held(BufferedBody);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {

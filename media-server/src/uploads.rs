@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use shared::http::body::{Received, Unread};
+use shared::http::body::{BodyReader, BufferedBody};
 use shared::media_api::{ImageId, ImageName, Stored};
 use warp::reply::{Reply, Response};
 
@@ -13,7 +13,7 @@ use crate::storage::Put;
 use crate::{App, renditions};
 
 /// `PUT /images/<id>`: cleans and decodes the picture, then stores what is clean. 201, or 200 if it was there already.
-pub async fn create(id: ImageId, app: Arc<App>, body: Unread) -> Result<Response, Error> {
+pub async fn create(id: ImageId, app: Arc<App>, body: BodyReader) -> Result<Response, Error> {
     let received = receive(&app, body).await?;
     let ahead = renditions::ahead(&app);
     let (picture, middle) = app.decoding.accept(received, ahead.as_ref().map(|ahead| ahead.size)).await?;
@@ -34,7 +34,7 @@ pub async fn create(id: ImageId, app: Arc<App>, body: Unread) -> Result<Response
 }
 
 /// `POST /images/check`: does the same and stores nothing. 204.
-pub async fn check(app: Arc<App>, body: Unread) -> Result<Response, Error> {
+pub async fn check(app: Arc<App>, body: BodyReader) -> Result<Response, Error> {
     let received = receive(&app, body).await?;
     app.decoding.accept(received, None).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -46,6 +46,6 @@ pub async fn delete(id: ImageId, app: Arc<App>) -> Result<Response, Error> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn receive(app: &App, body: Unread) -> Result<Received, Error> {
+async fn receive(app: &App, body: BodyReader) -> Result<BufferedBody, Error> {
     Ok(body.read(app.picture_bytes_max, &app.bodies).await?)
 }
