@@ -24,8 +24,8 @@ pub use load::{LoadClient, LoadGenerator};
 pub use media_server::MediaServer;
 pub use pictures::{PHOTOGRAPHS, drawn, encoded, extension_of, jpeg, largest_photograph, path_of, photographs, pixels};
 pub use polling::{
-    assert_unavailable, wait_until, wait_until_ok, wait_until_recovered, wait_until_signed_out, wait_until_unavailable,
-    within_deadline,
+    assert_unavailable, statuses_under_fault, wait_until, wait_until_ok, wait_until_recovered, wait_until_signed_out,
+    wait_until_unavailable, within_deadline,
 };
 pub use process::{Process, Scratch, files_below, service};
 pub use proxy::{Fault, Proxy};

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::redis::stack_on;
 use crate::support::{
-    Certificates, PASSWORD, RedisNode, Scratch, TestUser, run_under_fault, wait_until, wait_until_recovered,
-    wait_until_signed_out, within_deadline,
+    Certificates, PASSWORD, RedisNode, Scratch, TestUser, run_under_fault, statuses_under_fault, wait_until,
+    wait_until_recovered, wait_until_signed_out, within_deadline,
 };
 
 /// The Sentinels consider the master down after half a second; the rest is their election.
@@ -32,14 +32,7 @@ async fn a_failover_recovers_and_keeps_every_session() {
     wait_until_replicated(&replica, &user).await;
     master.server.kill();
     let since = Instant::now();
-    let has_recovered = async || {
-        let statuses = [
-            within_deadline("me", user.me()).await.status,
-            within_deadline("login", TestUser::login(&user.api, &user.email, PASSWORD)).await.status,
-        ];
-        assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
-        statuses == [200, 200]
-    };
+    let has_recovered = async || statuses_under_fault(&user).await == [200, 200];
     wait_until("auth-api uses the new master", FAILED_OVER_WITHIN, has_recovered).await;
     println!("recovered {:?} after the death of the master", since.elapsed());
     user.refresh().await.expect_status(200);

@@ -67,6 +67,14 @@ pub async fn wait_until_recovered(user: &TestUser) {
     wait_until_ok("login", async || TestUser::login(&user.api, &user.email, PASSWORD).await.status).await;
 }
 
+/// The statuses of `me` and `login`, which must be 200 or 503 and arrive within the deadline.
+pub async fn statuses_under_fault(user: &TestUser) -> [u16; 2] {
+    let me = within_deadline("me", user.me()).await.status;
+    let login = within_deadline("login", TestUser::login(&user.api, &user.email, PASSWORD)).await.status;
+    assert!([me, login].iter().all(|status| matches!(status, 200 | 503)), "{me} {login}");
+    [me, login]
+}
+
 /// Polls until the access token is refused, within the staleness bound; the refresh token is refused at once then.
 pub async fn wait_until_signed_out(user: &TestUser) {
     wait_until("the session ends", STALENESS_MAX, async || user.me().await.status == 401).await;
