@@ -16,7 +16,7 @@ use shared::settings::Settings;
 
 use crate::support::wait_until;
 
-/// The staleness bound: of the DNS cache of nginx, and of the caches of replicas.
+/// The staleness bound of caches, and of the replicas that nginx knows.
 const STALENESS_MAX: Duration = Duration::from_secs(2);
 
 /// The services that keep running.

@@ -91,7 +91,7 @@ async fn ten_thousand_concurrent_refreshes_fork_no_session_and_revoke_none() {
     const SESSIONS: usize = 100;
     const SESSIONS_OF_A_USER: usize = 50;
     const REFRESHES_OF_A_SESSION: usize = 100;
-    /// As many connections as nginx accepts from one address.
+    /// Below the connection limit of nginx.
     const CONCURRENT: usize = 500;
     let mut sessions = Vec::new();
     while sessions.len() < SESSIONS {

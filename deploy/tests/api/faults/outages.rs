@@ -126,8 +126,8 @@ async fn media_server_outage_makes_uploads_503_changes_nothing_and_recovers() {
     register_form().await.expect_status(201);
 }
 
-/// nginx caches a picture for this long.
-const NGINX_CACHE_TTL: Duration = Duration::from_secs(2);
+/// The staleness bound of a cached picture.
+const STALENESS_MAX: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_picture_stays_deleted_if_media_server_dies_right_after() {
@@ -138,7 +138,7 @@ async fn a_deleted_picture_stays_deleted_if_media_server_dies_right_after() {
     assert_eq!(stack.api.get(&picture).await.status, 200);
     user.update(&json!({ "profile_pic": null })).await.expect_status(200);
     stack.kill(Part::MediaServer).unwrap();
-    sleep(NGINX_CACHE_TTL).await;
+    sleep(STALENESS_MAX).await;
     assert_unavailable("picture", &within_deadline("picture", stack.api.get(&picture)).await);
     stack.restart(Part::MediaServer).unwrap();
     assert_eq!(stack.api.get(&picture).await.status, 404);

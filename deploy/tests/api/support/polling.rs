@@ -8,7 +8,7 @@ use super::{PASSWORD, Response, TestUser};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The configured deadline of a response is 2 s; the rest is margin for a busy machine.
+/// The configured deadline of a response, and margin for a busy machine.
 const RESPONSE_WITHIN: Duration = Duration::from_secs(3);
 
 /// The staleness bound of caches.
