@@ -10,7 +10,7 @@ fn a_failed_check_is_one_line_with_the_setting() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for service in ["check-auth-api", "check-media-server"] {
-        assert_eq!(of(service, &[]).0, Some(0), "{service}");
+        assert_eq!(check(service, &[]).0, Some(0), "{service}");
     }
     for (service, setting, parts) in [
         (

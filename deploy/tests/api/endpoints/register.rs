@@ -5,8 +5,7 @@ use image::ImageFormat;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Api, Form, PASSWORD, Response, TestUser, drawn, jpeg, postgres, registration, registration_form, stack, unique,
-    unique_email,
+    Api, Form, Response, TestUser, drawn, jpeg, postgres, registration, registration_form, stack, unique, unique_email,
 };
 
 const PATH: &str = "/api/user/register/";

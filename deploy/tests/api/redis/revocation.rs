@@ -62,10 +62,10 @@ async fn a_deleted_session_key_revokes_the_session_on_two_replicas_within_the_st
         proxy.set(if is_cut_off { Fault::Blackhole } else { Fault::None });
         redis(stack(), &["DEL", &here.session_key()]);
         let since = Instant::now();
-        let (last_here, last_there) = tokio::join!(last_accepted(&here, since), last_accepted(&there, since));
-        assert!(last_here.max(last_there) < STALENESS_MAX, "{number}: accepted after {last_here:?}, {last_there:?}");
-        connected.push(last_here);
-        if is_cut_off { &mut cut_off } else { &mut connected }.push(last_there);
+        let (near_last, far_last) = tokio::join!(last_accepted(&here, since), last_accepted(&there, since));
+        assert!(near_last.max(far_last) < STALENESS_MAX, "{number}: accepted after {near_last:?}, {far_last:?}");
+        connected.push(near_last);
+        if is_cut_off { &mut cut_off } else { &mut connected }.push(far_last);
         proxy.set(Fault::None);
         here.me().await.expect_unauthorized();
         let has_recovered = async || there.me().await.status == 401;
