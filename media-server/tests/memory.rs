@@ -12,7 +12,7 @@ use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 use media_server::hostile;
 use media_server::images::work::Work;
 use media_server::images::{self, PictureLimits, Refusal};
-use media_server::renditions::Source;
+use media_server::renditions::RenderInput;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -49,13 +49,13 @@ fn excesses(name: &str, picture: &Bytes) -> Vec<String> {
     compare("verification", used, reserved);
     let Ok(accepted) = accepted else { return excesses };
     for size in [64, 512, 2048] {
-        let source = Source::Picture(accepted.bytes.clone());
+        let source = RenderInput::Original(accepted.bytes.clone());
         let reserved = match source.memory_bytes(size) {
             Ok(reserved) => reserved,
             Err(Refusal::TooMuchWork { .. }) => return excesses,
             Err(refusal) => panic!("{name}: {refusal}"),
         };
-        let (rendition, used) = peak_bytes(|| source.rendition(size, &mut Work::default()).map(drop));
+        let (rendition, used) = peak_bytes(|| source.render(size, &mut Work::default()).map(drop));
         rendition.unwrap_or_else(|error| panic!("{name}: {error}"));
         compare(&format!("a rendition of {size}"), used, reserved);
     }

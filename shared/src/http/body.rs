@@ -1,7 +1,6 @@
 //! Bodies of requests: limited in bytes and in time, and never left half read.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,33 +11,29 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
 use super::Problem;
 use super::route::{Head, head};
+use crate::memory_budget::{MemoryBudget, MemoryPermit};
 
 /// What a body may cost. Cheap to clone; clones share the budget.
 #[derive(Clone, Debug)]
 pub struct BodyLimits {
     /// How long a body may take to arrive whole.
     pub timeout: Duration,
-    budget: Arc<Semaphore>,
-    budget_bytes: usize,
+    budget: MemoryBudget,
 }
 
 /// Bodies up to this size are read without a share of the budget: the cap on connections bounds them.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// The budget is counted in KiB.
-const UNIT_BYTES: usize = 1024;
-
 impl BodyLimits {
     /// Bodies over 64 KiB share `budget_bytes` of memory: where they don't fit, the next ones wait
     /// at the socket, and after `timeout` they are refused with 503.
     pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
-        Self { timeout, budget: Arc::new(Semaphore::new(budget_bytes / UNIT_BYTES)), budget_bytes }
+        Self { timeout, budget: MemoryBudget::new(budget_bytes as u64, timeout) }
     }
 }
 
@@ -49,13 +44,13 @@ pub struct Received {
     pub bytes: Bytes,
     /// The `Content-Type`, or nothing.
     pub content_type: String,
-    _share: Option<tokio::sync::OwnedSemaphorePermit>,
+    _memory: Option<MemoryPermit>,
 }
 
 impl Received {
     /// A body that needs no permit for memory: one of a test.
     pub fn unbudgeted(bytes: Bytes, content_type: &str) -> Self {
-        Self { bytes, content_type: content_type.to_owned(), _share: None }
+        Self { bytes, content_type: content_type.to_owned(), _memory: None }
     }
 }
 
@@ -96,24 +91,22 @@ impl Unread {
             return Err(Problem::too_large(limit_bytes));
         }
         let content_type = header_text(self.head.headers(), &CONTENT_TYPE).unwrap_or_default();
-        let share = share(announced.unwrap_or(limit_bytes), limits).await?;
+        let memory = reserve(announced.unwrap_or(limit_bytes), &limits.budget).await?;
         let bytes = timeout(limits.timeout, collect(self.chunks, announced, limit_bytes))
             .await
             .map_err(|_| Problem::body_timeout())??;
-        Ok(Received { bytes, content_type, _share: share })
+        Ok(Received { bytes, content_type, _memory: memory })
     }
 }
 
-async fn share(bytes: usize, limits: &BodyLimits) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
+async fn reserve(bytes: usize, budget: &MemoryBudget) -> Result<Option<MemoryPermit>, Problem> {
     if bytes <= SMALL_BODY_BYTES {
         return Ok(None);
     }
     // A body larger than the whole budget takes all of it.
-    let units = bytes.min(limits.budget_bytes).div_ceil(UNIT_BYTES).min(limits.budget_bytes / UNIT_BYTES);
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    match timeout(limits.timeout, Arc::clone(&limits.budget).acquire_many_owned(units)).await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        _ => Err(Problem::unavailable().because("the memory for bodies is in use")),
+    match budget.reserve((bytes as u64).min(budget.total_bytes())).await {
+        Ok(permit) => Ok(Some(permit)),
+        Err(error) => Err(Problem::unavailable().because(error)),
     }
 }
 
