@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use shared::http::body::Unread;
+use shared::http::body::BodyReader;
 use shared::http::route::Head;
 use shared::media_api::{ImageName, PUBLIC_PREFIX};
 use uuid::Uuid;
@@ -55,7 +55,7 @@ struct Asked {
 }
 
 /// `POST register`.
-pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn create(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let client = Origin::of(&app, &head);
     app.request_limits.count_registration(client.ip).await?;
     let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
@@ -99,7 +99,7 @@ pub async fn read(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
 }
 
 /// `PUT update` and `PATCH update`: what is absent stays as it is.
-pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn update(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
     let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
     let asked = ask(&app, &fields, Some(caller.user()), &Origin::of(&app, &head)).await?;
@@ -176,7 +176,7 @@ async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<(Us
 }
 
 /// `DELETE me`: the account, its picture and its sessions are gone. Its password is asked for.
-pub async fn delete(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn delete(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
     let fields = app.bodies.read(body, app.config.body_bytes_max, &["password"]).await?;
     let mut errors = FieldErrors::default();

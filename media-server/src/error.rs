@@ -65,16 +65,16 @@ impl From<Error> for Problem {
             Error::NotFound => Problem::not_found(),
             Error::Refused(ref refusal) => {
                 let body = serde_json::to_value(Refused { reason: refusal.to_string() }).unwrap_or_default();
-                Problem::refused(body).because(error)
+                Problem::refused(body).with_cause(error)
             }
             Error::Query => Problem::bad_request("after is the id of a picture, limit a number from 1 to 1000."),
             Error::NoRendition(_) => {
-                Problem::bad_request("This picture is to be had as it is only, without size.").because(error)
+                Problem::bad_request("This picture is to be had as it is only, without size.").with_cause(error)
             }
             Error::Conflict => Problem::conflict("The id holds another picture."),
             Error::Range { size_bytes } => Problem::range_not_satisfiable(size_bytes),
-            Error::Busy(_) | Error::Storage(_) => Problem::unavailable().because(error),
-            Error::Internal(_) => Problem::internal().because(error),
+            Error::Busy(_) | Error::Storage(_) => Problem::unavailable().with_cause(error),
+            Error::Internal(_) => Problem::internal().with_cause(error),
         }
     }
 }

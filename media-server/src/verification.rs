@@ -1,7 +1,7 @@
 //! Verification of uploads: strips metadata, decodes all of an image, and checks that it can have a rendition.
 
 use bytes::Bytes;
-use shared::http::body::Received;
+use shared::http::body::BufferedBody;
 
 use crate::decode_pool::{DecodeError, DecodePool, Worker};
 use crate::images::{self, Accepted, Middle, PictureLimits};
@@ -28,7 +28,7 @@ impl Verifier {
     /// `crop_size`, the input of a rendition of that size is kept, too, where it takes little memory.
     pub async fn verify(
         &self,
-        mut body: Received,
+        mut body: BufferedBody,
         crop_size: Option<u32>,
     ) -> Result<(Accepted, Option<Middle>), DecodeError> {
         let (limits, largest_rendition) = (self.limits, self.largest_rendition);
@@ -67,7 +67,7 @@ fn verify(
 
 /// Bytes of a body that hold its memory permit until the last reference is dropped: a decoder or the disk may use them
 /// after the client has disconnected.
-struct BodyBytes(Received);
+struct BodyBytes(BufferedBody);
 
 impl AsRef<[u8]> for BodyBytes {
     fn as_ref(&self) -> &[u8] {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use shared::http::body::{Received, Unread};
+use shared::http::body::{BodyReader, BufferedBody};
 use shared::media_api::{ImageId, ImageName, Stored};
 use warp::reply::{Reply, Response};
 
@@ -13,7 +13,7 @@ use crate::renditions::RenderInput;
 use crate::storage::PutOutcome;
 
 /// `PUT /images/<id>`: verifies the picture and stores it without metadata. 201, or 200 if the same was stored before.
-pub async fn create(id: ImageId, app: Arc<App>, body: Unread) -> Result<Response, Error> {
+pub async fn create(id: ImageId, app: Arc<App>, body: BodyReader) -> Result<Response, Error> {
     let received = receive(&app, body).await?;
     let permit = app.renditions.pregenerate_permit();
     let (picture, crop) = app.verifier.verify(received, permit.as_ref().map(|permit| permit.size)).await?;
@@ -34,7 +34,7 @@ pub async fn create(id: ImageId, app: Arc<App>, body: Unread) -> Result<Response
 }
 
 /// `POST /images/check`: verifies a picture without storing it. 204.
-pub async fn check(app: Arc<App>, body: Unread) -> Result<Response, Error> {
+pub async fn check(app: Arc<App>, body: BodyReader) -> Result<Response, Error> {
     let received = receive(&app, body).await?;
     app.verifier.verify(received, None).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -46,6 +46,6 @@ pub async fn delete(id: ImageId, app: Arc<App>) -> Result<Response, Error> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn receive(app: &App, body: Unread) -> Result<Received, Error> {
+async fn receive(app: &App, body: BodyReader) -> Result<BufferedBody, Error> {
     Ok(body.read(app.picture_bytes_max, &app.bodies).await?)
 }

@@ -1,5 +1,5 @@
 //! What holds of both storages, a directory and a bucket: media-server by itself. `deploy/test` runs what is over the
-//! front door, [`crate::pictures`], on both, too.
+//! front door, [`crate::pictures::delivery`], on both, too.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::redis_topologies::{stack_on, until_signed_out};
+use crate::redis::{stack_on, until_signed_out};
 use crate::support::{
     Api, Certificates, PASSWORD, Person, RedisNode, Scratch, endure, is_in_order, until, within_deadline,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deploy::{Part, RedisServer};
 use tokio::time::Instant;
 
-use crate::redis_topologies::{stack_on, until_signed_out};
+use crate::redis::{stack_on, until_signed_out};
 use crate::support::{
     Api, Certificates, Fault, Person, Proxy, RedisNode, Scratch, endure, is_back, is_in_order, is_unavailable, until,
     within_deadline,

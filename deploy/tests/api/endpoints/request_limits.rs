@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::endpoints::login_throttle::ipv4;
 use crate::support::{Answer, Api, PASSWORD, Person, Replica, redis, send, stack, unique};
-use crate::throttle::ipv4;
 
 const PER_ADDRESS: usize = 3;
 const PER_ACCOUNT: usize = 2;

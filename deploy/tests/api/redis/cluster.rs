@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::overload::hashed;
-use crate::redis_topologies::{stack_on, until_signed_out};
+use crate::endpoints::login_throttle::{PER_ACCOUNT, guess_at_once, ipv4, is_throttled, login};
+use crate::faults::overload::hashed;
+use crate::redis::{stack_on, until_signed_out};
 use crate::support::{Api, Certificates, PASSWORD, Person, RedisNode, Scratch, is_in_order, until, within_deadline};
-use crate::throttle::{PER_ACCOUNT, guess_at_once, ipv4, is_throttled, login};
 
 const FAILED_OVER_WITHIN: Duration = Duration::from_secs(15);
 

@@ -100,7 +100,7 @@ async fn quotes_that_an_address_does_not_need_make_no_other_account() {
 
 #[tokio::test]
 async fn the_migration_removes_quotes_that_are_not_needed_unless_the_address_is_taken() {
-    const MIGRATION: &str = include_str!("../../../auth-api/migrations/V5__unquoted_local_parts.sql");
+    const MIGRATION: &str = include_str!("../../../../auth-api/migrations/V5__unquoted_local_parts.sql");
     let (alone, needed, taken, twice) = (Person::new().await, Person::new().await, Person::new().await, unique());
     let other = Person::new().await;
     let domain = "Example.com";

@@ -1,7 +1,10 @@
-//! Redis as it is run: with TLS, with Sentinels, as a Cluster, and on a network that falls silent. Each test starts a
-//! Redis of its own from Debian's package, and a stack whose auth-api is pointed at it.
+//! Sessions in Redis: revocation and rotation, and each topology (single server, Sentinel, Cluster), with TLS and with
+//! network faults. Tests of a topology start Redis servers of their own, and a stack whose auth-api uses them.
 
 mod cluster;
+mod refreshing_clients;
+mod revocation;
+mod rotation;
 mod sentinel;
 mod single;
 
