@@ -40,12 +40,12 @@ pub struct Config {
 pub struct HostAndPort(String);
 
 impl FromStr for HostAndPort {
-    type Err = ();
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (host, port) = text.rsplit_once(':').ok_or(())?;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (host, port) = text.rsplit_once(':').ok_or("no port")?;
         if host.is_empty() || port.parse::<u16>().is_err() {
-            return Err(());
+            return Err("no host, or an invalid port");
         }
         Ok(Self(text.to_owned()))
     }
@@ -175,7 +175,7 @@ fn endpoint(settings: &mut Settings) -> Result<Option<S3Endpoint>, SettingError>
     }
     let endpoint = text
         .parse()
-        .map_err(|()| SettingError::new(name, format!("{text:?}"), "https://HOST:PORT or http://HOST:PORT"))?;
+        .map_err(|_| SettingError::new(name, format!("{text:?}"), "https://HOST:PORT or http://HOST:PORT"))?;
     Ok(Some(endpoint))
 }
 

@@ -7,6 +7,7 @@
 //! Errors never hold a path: knowing a picture's id is being allowed to see it.
 
 mod cache;
+mod config;
 mod directories;
 mod error;
 mod listing;
@@ -15,8 +16,6 @@ mod object;
 mod reading;
 mod s3;
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -35,49 +34,12 @@ use local::Local;
 use object::ObjectKey;
 use s3::S3;
 
+pub use config::{StorageConfig, StorageUrl};
 pub use error::{OpenError, StorageError};
 pub use listing::{ListedImage, Page};
 pub use object::RenditionKey;
 pub use reading::{CHUNK_BYTES, Extent, StoredObject};
 pub use s3::{S3Config, S3Endpoint};
-
-/// Settings of the storage.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    pub url: StorageUrl,
-    pub s3: S3Config,
-    /// Timeout of one operation, retries included.
-    pub timeout: Duration,
-    /// Size of the in-memory cache of small objects; 0 disables it.
-    pub cache_bytes: usize,
-}
-
-/// `file:///an/absolute/path` or `s3://BUCKET/a/prefix`.
-#[derive(Clone, Debug)]
-pub enum StorageUrl {
-    Directory(PathBuf),
-    Bucket { name: String, prefix: Path },
-}
-
-impl FromStr for StorageUrl {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let url = url::Url::parse(text).map_err(|_| ())?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(());
-        }
-        match url.scheme() {
-            "file" => url.to_file_path().map(Self::Directory),
-            "s3" if url.username().is_empty() && url.password().is_none() && url.port().is_none() => {
-                let name = url.host_str().filter(|name| !name.is_empty()).ok_or(())?.to_owned();
-                let prefix = Path::from_url_path(url.path()).map_err(|_| ())?;
-                Ok(Self::Bucket { name, prefix })
-            }
-            _ => Err(()),
-        }
-    }
-}
 
 /// Outcome of a create-only put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

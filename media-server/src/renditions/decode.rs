@@ -8,7 +8,7 @@ use shared::media_api::ImageKind;
 
 use super::orient::Orientation;
 use super::raster::{Raster, Samples};
-use crate::images::jpeg::{self, Colours};
+use crate::images::jpeg::{self, Colours as JpegColors};
 use crate::images::work::Work;
 use crate::images::{PROFILE_BYTES_MAX, Refusal, kind, rounded};
 
@@ -29,15 +29,15 @@ pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<
 pub(super) fn jpeg_crop(crop: &jpeg::Middle) -> Raster {
     let mut pixels = crop.pixels();
     let samples = match crop.colours {
-        Colours::Gray => Samples::Gray,
-        Colours::Rgb => Samples::Rgb,
-        Colours::YCbCr => {
+        JpegColors::Gray => Samples::Gray,
+        JpegColors::Rgb => Samples::Rgb,
+        JpegColors::YCbCr => {
             convert_ycbcr_to_rgb(&mut pixels);
             Samples::Rgb
         }
         // Not converted to RGB: a profile may apply to CMYK.
-        Colours::Cmyk => Samples::Cmyk,
-        Colours::Ycck => {
+        JpegColors::Cmyk => Samples::Cmyk,
+        JpegColors::Ycck => {
             cmyk_from_ycck(&mut pixels);
             Samples::Cmyk
         }

@@ -148,21 +148,21 @@ fn average_by_alpha<const COUNT: usize>(rows: &[&[u8]], out: &mut [u16]) {
     let (out, _) = out.as_chunks_mut::<COUNT>();
     for (x, out) in out.iter_mut().enumerate() {
         let Some((out_alpha, out)) = out.split_last_mut() else { return };
-        let (mut totals, mut opacity) = ([0_u32; COUNT], 0);
+        let (mut totals, mut alpha_sum) = ([0_u32; COUNT], 0);
         for row in rows {
             let (pixels, _) = row.as_chunks::<COUNT>();
-            for (alpha, colours) in pixels.iter().skip(x * box_side).take(box_side).filter_map(|p| p.split_last()) {
+            for (alpha, colors) in pixels.iter().skip(x * box_side).take(box_side).filter_map(|p| p.split_last()) {
                 let alpha = u32::from(*alpha);
-                opacity += alpha;
-                for (total, sample) in totals.iter_mut().zip(colours) {
+                alpha_sum += alpha;
+                for (total, sample) in totals.iter_mut().zip(colors) {
                     *total += u32::from(*sample) * u32::from(*sample) * alpha;
                 }
             }
         }
         for (out, total) in out.iter_mut().zip(totals) {
-            *out = saturated(total.checked_div(opacity).unwrap_or_default().into());
+            *out = saturated(total.checked_div(alpha_sum).unwrap_or_default().into());
         }
-        *out_alpha = saturated((opacity * 257 / area).into());
+        *out_alpha = saturated((alpha_sum * 257 / area).into());
     }
 }
 
@@ -196,8 +196,8 @@ fn from_linear(squares: &[u16], samples: Samples) -> Vec<u8> {
     }
     let mut pixels = Vec::with_capacity(squares.len());
     for pixel in squares.chunks_exact(samples.count()) {
-        if let Some((alpha, colours)) = pixel.split_last() {
-            pixels.extend(colours.iter().copied().map(root));
+        if let Some((alpha, colors)) = pixel.split_last() {
+            pixels.extend(colors.iter().copied().map(root));
             pixels.push(rounded(f32::from(*alpha) / 257.0));
         }
     }
@@ -261,13 +261,13 @@ mod tests {
     fn transparent_pixels_give_no_color() {
         for samples in [Samples::Rgba, Samples::GrayAlpha] {
             let raster = raster(64, 64, samples, |x, _| {
-                let (colour, alpha) = if x % 4 == 0 { (200, 255) } else { (0, 0) };
-                [vec![colour; samples.count() - 1], vec![alpha]].concat()
+                let (color, alpha) = if x % 4 == 0 { (200, 255) } else { (0, 0) };
+                [vec![color; samples.count() - 1], vec![alpha]].concat()
             });
             for pixel in square(&raster, 4).pixels.chunks_exact(samples.count()) {
-                let (alpha, colours) = pixel.split_last().unwrap();
+                let (alpha, colors) = pixel.split_last().unwrap();
                 assert!((62..=66).contains(alpha), "{alpha}");
-                assert!(colours.iter().all(|value| (199..=201).contains(value)), "{colours:?}");
+                assert!(colors.iter().all(|value| (199..=201).contains(value)), "{colors:?}");
             }
         }
     }

@@ -145,8 +145,8 @@ fn webp_is_made_where_it_is_smaller() {
 fn an_animation_is_rendered_by_its_first_frame() {
     let mut gif = Vec::new();
     let mut encoder = image::codecs::gif::GifEncoder::new(&mut gif);
-    for colour in [[250, 0, 0, 255], [0, 250, 0, 255]] {
-        encoder.encode_frame(image::Frame::new(RgbaImage::from_pixel(50, 50, Rgba(colour)))).unwrap();
+    for color in [[250, 0, 0, 255], [0, 250, 0, 255]] {
+        encoder.encode_frame(image::Frame::new(RgbaImage::from_pixel(50, 50, Rgba(color)))).unwrap();
     }
     drop(encoder);
     let Rgba([red, green, ..]) = *decoded(&render(&gif, 50).unwrap().bytes).get_pixel(25, 25);
@@ -172,21 +172,21 @@ fn a_gif_frame_is_drawn_at_its_offset_on_a_transparent_screen() {
 fn sixteen_bit_gray_and_gray_with_alpha_are_decoded() {
     let gray = image::ImageBuffer::from_pixel(30, 30, image::Luma([0x8000_u16]));
     let faint = image::ImageBuffer::from_pixel(30, 30, image::LumaA([0x80_u8, 0x40]));
-    for (picture, kind, opacity) in [
+    for (picture, kind, expected_alpha) in [
         (encoded(DynamicImage::ImageLuma16(gray), ImageFormat::Png), ImageKind::Jpeg, 255),
         (encoded(DynamicImage::ImageLumaA8(faint), ImageFormat::Png), ImageKind::Png, 0x40),
     ] {
         let rendition = render(&picture, 20).unwrap();
         assert_eq!(rendition.kind, kind);
         let Rgba([red, green, blue, alpha]) = *decoded(&rendition.bytes).get_pixel(10, 10);
-        assert!([red, green, blue].iter().all(|value| value.abs_diff(0x80) <= 1) && alpha == opacity, "{red} {alpha}");
+        assert!([red, green, blue].iter().all(|value| value.abs_diff(0x80) <= 1) && alpha == expected_alpha, "{red} {alpha}");
     }
 }
 
 /// A JPEG of soft colors, with a scan for each component or one for all.
-fn jpeg_of_scans(colours: jpeg_encoder::ColorType, sampling: SamplingFactor, scan_each: bool) -> Vec<u8> {
+fn jpeg_of_scans(colors: jpeg_encoder::ColorType, sampling: SamplingFactor, scan_each: bool) -> Vec<u8> {
     let (width, height) = (211_u16, 147_u16);
-    let count = if colours == jpeg_encoder::ColorType::Rgb { 3 } else { 4 };
+    let count = if colors == jpeg_encoder::ColorType::Rgb { 3 } else { 4 };
     let mut samples = Vec::new();
     for y in 0..height {
         for x in 0..width {
@@ -199,26 +199,26 @@ fn jpeg_of_scans(colours: jpeg_encoder::ColorType, sampling: SamplingFactor, sca
     encoder.set_sampling_factor(sampling);
     // Makes the encoder write a scan for each component.
     encoder.set_optimized_huffman_tables(scan_each);
-    encoder.encode(&samples, width, height, colours).unwrap();
+    encoder.encode(&samples, width, height, colors).unwrap();
     bytes
 }
 
 #[test]
 fn jpeg_sampling_and_scans_do_not_change_the_rendition() {
     use jpeg_encoder::ColorType::{Cmyk, CmykAsYcck, Rgb};
-    let rendition = |colours, sampling, scan_each| {
-        let picture = jpeg_of_scans(colours, sampling, scan_each).into();
+    let rendition = |colors, sampling, scan_each| {
+        let picture = jpeg_of_scans(colors, sampling, scan_each).into();
         let accepted = accept(&picture, PictureLimits { pixels_max: 1_000_000 }).unwrap();
         decoded(&render(&accepted.bytes, 100).unwrap().bytes)
     };
-    for colours in [Rgb, Cmyk, CmykAsYcck] {
+    for colors in [Rgb, Cmyk, CmykAsYcck] {
         // Soft colors are the same at any sampling.
-        let expected = rendition(colours, SamplingFactor::F_1_1, false);
+        let expected = rendition(colors, SamplingFactor::F_1_1, false);
         for sampling in [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_1_2, SamplingFactor::F_2_2] {
             for scan_each in [true, false] {
-                let rendition = rendition(colours, sampling, scan_each);
+                let rendition = rendition(colors, sampling, scan_each);
                 let furthest = furthest(&rendition, &expected);
-                assert!(furthest <= 8, "{colours:?} {sampling:?} {scan_each}: {furthest}");
+                assert!(furthest <= 8, "{colors:?} {sampling:?} {scan_each}: {furthest}");
             }
         }
     }

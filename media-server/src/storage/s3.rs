@@ -38,17 +38,17 @@ pub struct S3Config {
 pub struct S3Endpoint(Url);
 
 impl FromStr for S3Endpoint {
-    type Err = ();
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let url = Url::parse(text).map_err(|_| ())?;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let url = Url::parse(text).map_err(|_| "not a URL")?;
         let is_bare = url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
             && url.query().is_none()
             && url.fragment().is_none();
         let is_http = matches!(url.scheme(), "http" | "https");
-        (is_bare && is_http && url.has_host()).then_some(Self(url)).ok_or(())
+        (is_bare && is_http && url.has_host()).then_some(Self(url)).ok_or("not http(s)://HOST:PORT")
     }
 }
 
