@@ -26,7 +26,7 @@ use shared::worker_pool::{Overload, WorkersConfig};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::decode_pool::{DecodeError, DecodePool};
+use crate::decode_pool::{DecodeError, DecodePool, Worker};
 use crate::error::Error;
 use crate::images::work::Work;
 use crate::images::{self, Middle, Refusal};
@@ -247,7 +247,7 @@ impl Renditions {
 }
 
 async fn render_on(pool: &DecodePool, input: RenderInput, size: u32) -> Result<EncodedRendition, Error> {
-    let render = move |worker: &crate::decode_pool::Worker| {
+    let render = move |worker: &Worker| {
         let _permit = worker.reserve(input.memory_bytes(size)?)?;
         match input.render(size, &mut worker.work()) {
             Err(RenderError::Decode(error)) => Err(error.into()),

@@ -197,7 +197,7 @@ impl Storage {
         let validated_at = Instant::now();
         let this = self.clone();
         let read = async move {
-            let opened = uncached.iter().map(|key| this.open_object(ObjectKey::rendition(id, *key), extent));
+            let opened = uncached.iter().copied().map(|key| this.open_object(ObjectKey::rendition(id, key), extent));
             // A crash may have left renditions of a deleted picture.
             let (opened, exists) = try_join(try_join_all(opened), this.has_original(id)).await?;
             let opened = uncached.into_iter().zip(opened).filter(|_| exists);

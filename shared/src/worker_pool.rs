@@ -220,6 +220,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
 
     use super::*;
 

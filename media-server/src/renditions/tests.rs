@@ -179,7 +179,10 @@ fn sixteen_bit_gray_and_gray_with_alpha_are_decoded() {
         let rendition = render(&picture, 20).unwrap();
         assert_eq!(rendition.kind, kind);
         let Rgba([red, green, blue, alpha]) = *decoded(&rendition.bytes).get_pixel(10, 10);
-        assert!([red, green, blue].iter().all(|value| value.abs_diff(0x80) <= 1) && alpha == expected_alpha, "{red} {alpha}");
+        assert!(
+            [red, green, blue].iter().all(|value| value.abs_diff(0x80) <= 1) && alpha == expected_alpha,
+            "{red} {alpha}"
+        );
     }
 }
 
