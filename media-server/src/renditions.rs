@@ -197,17 +197,15 @@ impl Renditions {
             }
             let mut permit = this.input_permit().await?;
             let ended_before = this.flights.ended_count();
-            let largest = match this.find(id, kind, this.largest, true, Extent::Whole).await? {
-                Some(largest) => largest,
-                None => {
-                    // Making the largest takes a permit, too.
-                    drop(permit);
-                    let largest = this.make_largest(id, kind, ended_before).await?;
-                    permit = this.input_permit().await?;
-                    largest
-                }
-            };
+            let mut largest = this.find(id, kind, this.largest, true, Extent::Whole).await?;
+            if largest.is_none() {
+                // Making the largest takes a permit, too.
+                drop(permit);
+                largest = Some(this.make_largest(id, kind, ended_before).await?);
+                permit = this.input_permit().await?;
+            }
             let _permit = permit;
+            let largest = largest.ok_or(Error::NotFound)?;
             let input = this.storage.complete(largest.best(true).object).await?;
             this.render(id, size, RenderInput::Original(input)).await
         };

@@ -138,7 +138,9 @@ impl Storage {
             let validated_at = Instant::now();
             // After the writes: a later deletion of the picture finds and deletes them.
             if this.has_original(id).await? {
-                stored.iter().for_each(|(_, object)| this.cache.insert(object, validated_at));
+                for (_, object) in &stored {
+                    this.cache.insert(object, validated_at);
+                }
                 return Ok(stored);
             }
             for (_, object) in &stored {

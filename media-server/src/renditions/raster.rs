@@ -1,6 +1,6 @@
 //! Decoded pixels, between decoding and encoding.
 
-use super::orientation::Orientation;
+use super::orient::Orientation;
 use crate::images::icc::PixelSpace;
 
 /// Samples of a pixel, of eight bits each.

@@ -129,7 +129,7 @@ impl Directories {
             match self.remove_stale_uploads_in(&directory) {
                 Ok(count) => deleted += count,
                 Err(error) => {
-                    tracing::warn!(error = %error.kind(), "removing stale uploads failed in one directory; the next start retries")
+                    tracing::warn!(error = %error.kind(), "removing stale uploads failed; the next start retries");
                 }
             }
         }
