@@ -1,5 +1,7 @@
 //! The local backend. `deploy/tests/api` tests S3.
 
+use std::path::PathBuf;
+
 use shared::media_api::ImageKind;
 use shared::random::Random;
 use shared::settings::Settings;
@@ -78,7 +80,7 @@ async fn concurrent_puts_of_one_id_store_one_picture() {
     let storage = scratch.open().await;
     let id = id();
     let puts = (0..20_u8).map(|number| storage.put(id, Bytes::from(vec![number % 2; 100_000])));
-    let outcomes: Vec<PutOutcome> = futures_util::future::try_join_all(puts).await.unwrap();
+    let outcomes: Vec<PutOutcome> = try_join_all(puts).await.unwrap();
     let count = |of: PutOutcome| outcomes.iter().filter(|outcome| **outcome == of).count();
     assert_eq!((count(PutOutcome::Created), count(PutOutcome::Identical), count(PutOutcome::Conflict)), (1, 9, 10));
     assert_eq!(scratch.files(), [id.hex()]);
