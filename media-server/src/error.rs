@@ -69,7 +69,7 @@ impl From<Error> for Problem {
             }
             Error::Query => Problem::bad_request("after is the id of a picture, limit a number from 1 to 1000."),
             Error::NoRendition(_) => {
-                Problem::bad_request("This picture is to be had as it is only, without size.").with_cause(error)
+                Problem::bad_request("This picture has no renditions: leave size out.").with_cause(error)
             }
             Error::Conflict => Problem::conflict("The id holds another picture."),
             Error::Range { size_bytes } => Problem::range_not_satisfiable(size_bytes),

@@ -44,7 +44,7 @@ pub struct Renditions {
     pool: DecodePool,
     largest: u32,
     flights: SingleFlight<(ImageId, u32), Result<Formats, Problem>>,
-    /// Bounds the pictures in memory that are to be decoded: twice the threads, so that one is read while one is decoded.
+    /// Bounds the pictures in memory that wait for a decoder: twice the threads, so that one is read while one is decoded.
     inputs: Arc<Semaphore>,
     wait_timeout: Duration,
     pregeneration: Arc<Semaphore>,

@@ -121,6 +121,7 @@ impl ImageId {
 }
 
 impl ImageKind {
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp];
 
     /// Returns the file extension, without the dot.

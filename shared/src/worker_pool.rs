@@ -41,7 +41,7 @@ pub enum Overload {
     Panicked,
 }
 
-/// Tells running work to stop, because its request was dropped or its deadline has passed. Clones share the signal.
+/// Signals running work to stop, because its request was dropped or its deadline has passed. Clones share the signal.
 #[derive(Clone, Debug, Default)]
 pub struct StopSignal(Arc<Stop>);
 
