@@ -206,9 +206,7 @@ async fn a_hundred_concurrent_requests_share_one_decode() {
     assert!(responses.iter().all(|response| response.status == 200 && response.bytes == responses[0].bytes));
     let made = |size: u32| {
         let log = stack.log(Part::MediaServer, usize::MAX);
-        log.lines()
-            .filter(|line| line.contains("a rendition is made") && line.contains(&format!("\"size\":{size}")))
-            .count()
+        log.lines().filter(|line| line.contains("rendition made") && line.contains(&format!("\"size\":{size}"))).count()
     };
     assert_eq!((made(512), made(256)), (1, 1), "the pregenerated one and the requested one");
 }
