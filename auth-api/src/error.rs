@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use shared::http::Problem;
-use shared::workers::Overload;
+use shared::worker_pool::Overload;
 use warp::reply::{Reply, Response};
 
 use crate::domain::Refusal;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mime::Mime;
 use shared::http::body::{BodyLimits, BodyReader, BufferedBody};
 use shared::http::{Problem, excerpt};
-use shared::workers::{Overload, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Workers, WorkersConfig};
 use tokio::runtime::Handle;
 
 use crate::domain::{EscapedText, PictureSource, Presented};
@@ -71,7 +71,7 @@ enum Unreadable {
 /// Bodies that wait to be parsed; past it the response is 503 at once.
 const QUEUE_MAX: usize = 256;
 
-/// The threads that parse large bodies: bounded in number and in queue, see [`shared::workers`].
+/// The threads that parse large bodies: bounded in number and in queue, see [`shared::worker_pool`].
 #[derive(Clone, Debug)]
 pub struct Parsers(Workers<()>);
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use media_server::hostile;
 use media_server::images::work::Work;
 use media_server::images::{self, Accepted, PictureLimits, Refusal};
-use media_server::renditions::Source;
+use media_server::renditions::RenderInput;
 
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 40_000_000 };
 const LARGEST: u32 = 512;
@@ -53,8 +53,8 @@ fn show(name: &str, picture: &Bytes) {
         Err(refusal) => println!("\t-\t{}\t{}\t{refusal}", work.spent(), work.budget()),
         Ok(accepted) => {
             let render = || {
-                let source = Source::Picture(accepted.bytes.clone());
-                source.memory_bytes(LARGEST).map(|_| source.rendition(LARGEST, &mut Work::default()))
+                let source = RenderInput::Original(accepted.bytes.clone());
+                source.memory_bytes(LARGEST).map(|_| source.render(LARGEST, &mut Work::default()))
             };
             let (rendition, outcome) = cheapest(render);
             let outcome = match outcome {

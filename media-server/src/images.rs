@@ -176,7 +176,7 @@ impl Cleaned {
     }
 
     /// Decodes all frames, and drops what follows the end of their compressed data. Takes tens of milliseconds for ten
-    /// megapixels: call it on a thread of [`crate::decoding`], after [`Self::memory_bytes`].
+    /// megapixels: call it on a thread of [`crate::decode_pool`], after [`Self::memory_bytes`].
     pub fn decode(self, work: &mut Work) -> Result<Accepted, Refusal> {
         let bytes = match self.kind {
             ImageKind::Jpeg => jpeg::decode(&self.bytes, work),

@@ -14,7 +14,8 @@ use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection, path};
 
-use crate::{App, delivery, listing, readiness, uploads};
+use crate::App;
+use crate::handlers::{delivery, listing, readiness, uploads};
 
 /// The paths of [`delivering`], as they are logged.
 pub const DELIVERING_NAMES: RouteNames = &["/api/user/media/:name", "/healthz", "/readyz"];

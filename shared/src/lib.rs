@@ -9,14 +9,16 @@
 //! | [`clock`], [`random`] | time and randomness as arguments |
 //! | [`media_api`] | the internal API of media-server: names, headers, bodies |
 //! | [`secret`] | secrets of the deployment, read from files |
-//! | [`workers`] | CPU-bound work on a bounded pool of threads |
+//! | [`memory_budget`] | bytes that concurrent work shares |
+//! | [`worker_pool`] | CPU-bound work on bounded threads |
 
 pub mod clock;
 pub mod command;
 pub mod http;
 pub mod media_api;
+pub mod memory_budget;
 pub mod random;
 pub mod secret;
 pub mod settings;
 pub mod telemetry;
-pub mod workers;
+pub mod worker_pool;

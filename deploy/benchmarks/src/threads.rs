@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use shared::workers::yield_to_others;
+use shared::worker_pool::set_idle_priority;
 use tokio::time::Instant;
 
 use crate::error::Error;
@@ -19,7 +19,7 @@ where
     let started = Instant::now();
     let run = || {
         // As the services' threads do: what else the machine does must cost both the same.
-        yield_to_others();
+        set_idle_priority();
         let mut work = begin()?;
         let mut count = 0;
         while !is_over.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@ mod every_endpoint;
 mod forged_tokens;
 mod keys;
 mod login;
-pub mod login_throttle;
+mod login_throttle;
 mod logs;
 mod me;
 mod nginx;

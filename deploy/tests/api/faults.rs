@@ -5,5 +5,7 @@ mod connections;
 mod crashes;
 mod disk;
 mod outages;
-pub mod overload;
+mod overload;
 mod postgres;
+
+pub use overload::hashed;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use media_server::images::work::Work;
 use media_server::images::{self, Accepted, PictureLimits};
-use media_server::renditions::Source;
+use media_server::renditions::RenderInput;
 use shared::media_api::ImageKind;
 
 /// Small, so that much is tried.
@@ -36,7 +36,7 @@ pub fn check<Pixels: PartialEq>(data: &[u8], kind: ImageKind, pixels: impl Fn(&[
     {
         assert!(pixels(&accepted.bytes) == Some(before), "the pixels changed");
     }
-    let rendition = Source::Picture(accepted.bytes).rendition(16, &mut Work::default());
+    let rendition = RenderInput::Original(accepted.bytes).render(16, &mut Work::default());
     assert!(rendition.is_ok(), "what was accepted has renditions: {rendition:?}");
     true
 }

@@ -4,7 +4,7 @@
 //! pixels and bytes allow is rejected, and a decode whose outcome is no longer awaited ends at the next step that is
 //! counted. A step takes about as long as reading one symbol of a prefix code: two to five nanoseconds.
 
-use shared::workers::StopSignal;
+use shared::worker_pool::StopSignal;
 
 use super::Refusal;
 

@@ -1,7 +1,6 @@
 //! Request bodies: limits in bytes, time and memory; unread bodies are drained.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,33 +11,29 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
 use super::Problem;
 use super::route::{Head, head};
+use crate::memory_budget::{MemoryBudget, MemoryPermit};
 
 /// Timeout and memory budget of request bodies. Cheap to clone; clones share the budget.
 #[derive(Clone, Debug)]
 pub struct BodyLimits {
     /// Timeout of receiving a whole body.
     pub timeout: Duration,
-    budget: Arc<Semaphore>,
-    budget_bytes: usize,
+    budget: MemoryBudget,
 }
 
 /// Bodies up to this size need no permit of the memory budget: the limit of connections bounds them.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// Size of one permit of the budget.
-const UNIT_BYTES: usize = 1024;
-
 impl BodyLimits {
     /// Bodies over 64 KiB share `budget_bytes` of memory: the next ones wait unread for a permit, and get a 503 after
     /// `timeout`.
     pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
-        Self { timeout, budget: Arc::new(Semaphore::new(budget_bytes / UNIT_BYTES)), budget_bytes }
+        Self { timeout, budget: MemoryBudget::new(budget_bytes as u64, timeout) }
     }
 }
 
@@ -48,13 +43,13 @@ pub struct BufferedBody {
     pub bytes: Bytes,
     /// The `Content-Type`; empty if there is none.
     pub content_type: String,
-    _permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    _memory: Option<MemoryPermit>,
 }
 
 impl BufferedBody {
     /// A body without a permit, for tests.
     pub fn unbudgeted(bytes: Bytes, content_type: &str) -> Self {
-        Self { bytes, content_type: content_type.to_owned(), _permit: None }
+        Self { bytes, content_type: content_type.to_owned(), _memory: None }
     }
 }
 
@@ -96,27 +91,22 @@ impl BodyReader {
             return Err(Problem::too_large(limit_bytes));
         }
         let content_type = header_text(self.head.headers(), &CONTENT_TYPE).unwrap_or_default();
-        let permit = acquire_memory(announced.unwrap_or(limit_bytes), limits).await?;
+        let memory = reserve(announced.unwrap_or(limit_bytes), &limits.budget).await?;
         let bytes = timeout(limits.timeout, collect(self.chunks, announced, limit_bytes))
             .await
             .map_err(|_| Problem::body_timeout())??;
-        Ok(BufferedBody { bytes, content_type, _permit: permit })
+        Ok(BufferedBody { bytes, content_type, _memory: memory })
     }
 }
 
-async fn acquire_memory(
-    bytes: usize,
-    limits: &BodyLimits,
-) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
+async fn reserve(bytes: usize, budget: &MemoryBudget) -> Result<Option<MemoryPermit>, Problem> {
     if bytes <= SMALL_BODY_BYTES {
         return Ok(None);
     }
-    // A body larger than the budget acquires all of it.
-    let units = bytes.min(limits.budget_bytes).div_ceil(UNIT_BYTES).min(limits.budget_bytes / UNIT_BYTES);
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    match timeout(limits.timeout, Arc::clone(&limits.budget).acquire_many_owned(units)).await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        _ => Err(Problem::unavailable().with_cause("the memory budget of bodies is exhausted")),
+    // A body larger than the whole budget takes all of it.
+    match budget.reserve((bytes as u64).min(budget.total_bytes())).await {
+        Ok(permit) => Ok(Some(permit)),
+        Err(error) => Err(Problem::unavailable().with_cause(error)),
     }
 }
 

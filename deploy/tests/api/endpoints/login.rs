@@ -2,35 +2,35 @@
 
 use serde_json::json;
 
-use crate::support::{Api, PASSWORD, Person, claims, postgres, redis, stack, unique};
+use crate::support::{Api, PASSWORD, TestUser, claims, postgres, redis, send, stack, unique};
 
 const WRONG: &str = "No active account found with the given credentials.";
 
 #[tokio::test]
-async fn the_right_password_opens_a_session() {
-    let person = Person::new().await;
-    let answer = Person::login(&person.api, &format!(" {} ", person.email.to_uppercase()), PASSWORD).await;
-    let body = answer.expect_status(200).json();
-    let expected = json!({ "id": person.id, "full_name": "Ann Example", "email": person.email, "profile_pic": null });
+async fn login_opens_a_session_that_expires_with_its_refresh_token() {
+    let user = TestUser::new().await;
+    let response = TestUser::login(&user.api, &format!(" {} ", user.email.to_uppercase()), PASSWORD).await;
+    let body = response.expect_status(200).json();
+    let expected = json!({ "id": user.id, "full_name": "Ann Example", "email": user.email, "profile_pic": null });
     assert_eq!(body["data"], expected);
-    for (name, token_type) in [("access", "access"), ("refresh", "refresh")] {
-        let claims = claims(body["tokens"][name].as_str().unwrap());
-        assert_eq!((&claims["token_type"], &claims["user_id"]), (&json!(token_type), &json!(person.id)));
+    for token_type in ["access", "refresh"] {
+        let claims = claims(body["tokens"][token_type].as_str().unwrap());
+        assert_eq!((&claims["token_type"], &claims["user_id"]), (&json!(token_type), &json!(user.id)));
         for name in ["sid", "jti", "iss"] {
             assert!(claims[name].is_string(), "{name}");
         }
         assert!(claims["exp"].as_u64() > claims["iat"].as_u64());
     }
-    assert_eq!(redis(stack(), &["TYPE", &person.session_key()]), "hash");
-    let ttl: i64 = redis(stack(), &["TTL", &person.session_key()]).parse().unwrap();
-    assert!(ttl > 0, "a session expires with its refresh token: {ttl}");
+    assert_eq!(redis(stack(), &["TYPE", &user.session_key()]), "hash");
+    let ttl: i64 = redis(stack(), &["TTL", &user.session_key()]).parse().unwrap();
+    assert!(ttl > 0, "{ttl}");
 }
 
 #[tokio::test]
-async fn redis_holds_no_token() {
-    let person = Person::new().await;
-    let session = redis(stack(), &["HGETALL", &person.session_key()]);
-    for token in [&person.access, &person.refresh] {
+async fn redis_stores_no_token() {
+    let user = TestUser::new().await;
+    let session = redis(stack(), &["HGETALL", &user.session_key()]);
+    for token in [&user.access, &user.refresh] {
         let signature = token.rsplit('.').next().unwrap();
         assert!(!session.contains(signature));
         assert!(!session.contains(claims(token)["jti"].as_str().unwrap()));
@@ -38,31 +38,30 @@ async fn redis_holds_no_token() {
 }
 
 #[tokio::test]
-async fn unknown_wrong_and_disabled_are_told_alike() {
-    let person = Person::new().await;
-    let disabled = Person::new().await;
+async fn unknown_email_wrong_password_and_disabled_account_get_the_same_response() {
+    let (user, disabled) = (TestUser::new().await, TestUser::new().await);
     postgres(stack(), &format!("update users set disabled_at = now() where id = '{}'", disabled.id));
-    let unknown = format!("nobody-{}", person.email);
-    let mut answers = Vec::new();
+    let unknown = format!("unknown-{}", user.email);
+    let mut bodies = Vec::new();
     for (email, password) in [
         (unknown.as_str(), PASSWORD),
-        (&person.email, "another phrase"),
+        (&user.email, "another phrase"),
         (&disabled.email, PASSWORD),
         (&disabled.email, "another phrase"),
         ("no address", PASSWORD),
-        (&person.email, &"x".repeat(5000)),
+        (&user.email, &"x".repeat(5000)),
     ] {
-        let answer = Person::login(&person.api, email, password).await;
-        answer.expect(400, &json!({ "email": [WRONG], "password": [WRONG] }));
-        answers.push(answer.bytes);
+        let response = TestUser::login(&user.api, email, password).await;
+        response.expect(400, &json!({ "email": [WRONG], "password": [WRONG] }));
+        bodies.push(response.bytes);
     }
-    assert!(answers.iter().all(|bytes| *bytes == answers[0]));
+    assert!(bodies.iter().all(|bytes| *bytes == bodies[0]));
     disabled.me().await.expect_unauthorized();
     disabled.refresh().await.expect_status(401);
 }
 
 #[tokio::test]
-async fn a_stored_hash_that_can_not_be_used_is_a_wrong_credential() {
+async fn an_unusable_password_hash_is_a_wrong_password() {
     for hash in [
         "!",
         "",
@@ -72,61 +71,57 @@ async fn a_stored_hash_that_can_not_be_used_is_a_wrong_credential() {
         "$argon2id$v=99$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "$argon2id$v=19$m=4294967295,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     ] {
-        let person = Person::new().await;
-        postgres(stack(), &format!("update users set password_hash = '{hash}' where id = '{}'", person.id));
-        let answer = Person::login(&person.api, &person.email, PASSWORD).await;
-        answer.expect(400, &json!({ "email": [WRONG], "password": [WRONG] }));
-        let request = person.api.request("DELETE", "/api/user/me/");
-        let request = request.header("authorization", format!("JWT {}", person.access));
-        let answer = crate::support::send(request.json(&json!({ "password": PASSWORD }))).await;
-        answer.expect_field("password", &["Invalid password."]);
-        person.me().await.expect_status(200);
+        let user = TestUser::new().await;
+        postgres(stack(), &format!("update users set password_hash = '{hash}' where id = '{}'", user.id));
+        let response = TestUser::login(&user.api, &user.email, PASSWORD).await;
+        response.expect(400, &json!({ "email": [WRONG], "password": [WRONG] }));
+        let request = user.request("DELETE", "/api/user/me/").json(&json!({ "password": PASSWORD }));
+        send(request).await.expect_field("password", &["Invalid password."]);
+        user.me().await.expect_status(200);
     }
 }
 
 #[tokio::test]
-async fn quotes_that_an_address_does_not_need_make_no_other_account() {
-    let person = Person::new().await;
-    let (local, domain) = person.email.split_once('@').unwrap();
+async fn an_unnecessarily_quoted_local_part_is_the_same_account() {
+    let user = TestUser::new().await;
+    let (local, domain) = user.email.split_once('@').unwrap();
     let quoted = format!("\"{local}\"@{domain}");
-    Person::login(&person.api, &quoted, PASSWORD).await.expect_status(200);
-    let body = json!({ "email": quoted, "full_name": "Ann", "password": PASSWORD });
-    let answer = person.api.post_json("/api/user/register/", &body).await;
-    answer.expect_field("email", &["user with this email already exists."]);
-    let body = json!({ "email": format!("\"{local} b\"@{domain}"), "full_name": "Ann", "password": PASSWORD });
-    let answer = person.api.post_json("/api/user/register/", &body).await;
-    answer.expect_field("email", &["Enter a valid email address."]);
+    TestUser::login(&user.api, &quoted, PASSWORD).await.expect_status(200);
+    for (email, message) in [
+        (quoted, "user with this email already exists."),
+        (format!("\"{local} b\"@{domain}"), "Enter a valid email address."),
+    ] {
+        let body = json!({ "email": email, "full_name": "Ann", "password": PASSWORD });
+        user.api.post_json("/api/user/register/", &body).await.expect_field("email", &[message]);
+    }
 }
 
 #[tokio::test]
-async fn the_migration_removes_quotes_that_are_not_needed_unless_the_address_is_taken() {
+async fn the_migration_unquotes_local_parts_unless_the_email_is_taken() {
     const MIGRATION: &str = include_str!("../../../../auth-api/migrations/V5__unquoted_local_parts.sql");
-    let (alone, needed, taken, twice) = (Person::new().await, Person::new().await, Person::new().await, unique());
-    let other = Person::new().await;
+    let (alone, needed, taken, twice) = (TestUser::new().await, TestUser::new().await, TestUser::new().await, unique());
+    let other = TestUser::new().await;
     let domain = "Example.com";
-    // As the releases before this one stored them.
-    for (person, local) in [(&alone, format!(r"o\'{}", alone.sid())), (&needed, format!("a {}", needed.sid()))] {
+    // As stored by previous releases.
+    for (user, local) in [(&alone, format!(r"o\'{}", alone.sid())), (&needed, format!("a {}", needed.sid()))] {
         let email = format!("\"{local}\"@{domain}").replace('\'', "''");
         let sql = format!(
             "update users set email = lower('{email}'), email_canonical = lower('{email}') where id = '{}'",
-            person.id
+            user.id
         );
         postgres(stack(), &sql);
     }
     let (name, _) = other.email.split_once('@').unwrap();
     let sql = format!("update users set email_canonical = '\"{name}\"@example.com' where id = '{}'", taken.id);
     postgres(stack(), &sql);
-    let new = |number: u32, local: &str| {
+    let insert = |number: u32, local: &str| {
+        let columns = "id, email, email_canonical, full_name, password_hash, password_stamp";
         let email = format!("{local}@example.com");
-        postgres(
-            stack(),
-            &format!(
-                "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp) values (gen_random_uuid(), '{email}', '{email}', '{number}', '!', gen_random_uuid())"
-            ),
-        );
+        let values = format!("gen_random_uuid(), '{email}', '{email}', '{number}', '!', gen_random_uuid()");
+        postgres(stack(), &format!("insert into users ({columns}) values ({values})"));
     };
-    new(1, &format!("\"{twice}\""));
-    new(2, &format!(r#""\{twice}""#));
+    insert(1, &format!("\"{twice}\""));
+    insert(2, &format!(r#""\{twice}""#));
     postgres(stack(), MIGRATION);
     let stored = |column: &str, id: &str| postgres(stack(), &format!("select {column} from users where id = '{id}'"));
     assert_eq!(stored("email", &alone.id), format!("o'{}@example.com", alone.sid()));
@@ -138,15 +133,15 @@ async fn the_migration_removes_quotes_that_are_not_needed_unless_the_address_is_
         &format!("select full_name, email_canonical from users where email_canonical like '%{twice}%' order by 1"),
     );
     assert_eq!(both, format!("1|{twice}@example.com\n2|\"\\{twice}\"@example.com"));
-    // Each can still sign in with the address as it was stored.
+    // The stored address still works for login.
     let needed_email = stored("email", &needed.id);
-    Person::login(&needed.api, &needed_email, PASSWORD).await.expect_status(200);
+    TestUser::login(&needed.api, &needed_email, PASSWORD).await.expect_status(200);
     let email = format!("\"o'{}\"@{domain}", alone.sid());
-    Person::login(&alone.api, &email, PASSWORD).await.expect_status(200);
+    TestUser::login(&alone.api, &email, PASSWORD).await.expect_status(200);
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told() {
+async fn missing_and_invalid_fields_are_reported() {
     let api = Api::new();
     let post = async |body| api.post_json("/api/user/login/", &body).await;
     let required = json!(["This field is required."]);
@@ -158,16 +153,16 @@ async fn what_is_missing_is_told() {
 }
 
 #[tokio::test]
-async fn a_hash_of_weaker_parameters_is_made_anew_at_sign_in() {
-    let person = Person::new().await;
+async fn login_rehashes_a_password_with_outdated_parameters() {
+    let user = TestUser::new().await;
     // "correct horse battery staple", hashed with m=8192, t=1.
     let weak = argon2_hash(PASSWORD);
-    postgres(stack(), &format!("update users set password_hash = '{weak}' where id = '{}'", person.id));
-    Person::login(&person.api, &person.email, PASSWORD).await.expect_status(200);
-    let hash = postgres(stack(), &format!("select password_hash from users where id = '{}'", person.id));
+    postgres(stack(), &format!("update users set password_hash = '{weak}' where id = '{}'", user.id));
+    TestUser::login(&user.api, &user.email, PASSWORD).await.expect_status(200);
+    let hash = postgres(stack(), &format!("select password_hash from users where id = '{}'", user.id));
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    Person::login(&person.api, &person.email, PASSWORD).await.expect_status(200);
-    person.me().await.expect_status(200);
+    TestUser::login(&user.api, &user.email, PASSWORD).await.expect_status(200);
+    user.me().await.expect_status(200);
 }
 
 fn argon2_hash(password: &str) -> String {

@@ -1,152 +1,138 @@
 //! `PUT` and `PATCH /api/user/update/`.
 
+use futures_util::future::join_all;
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Form, PASSWORD, Person, drawn, jpeg, postgres, send, stack, unique};
+use crate::support::{Api, Form, PASSWORD, TestUser, drawn, jpeg, postgres, send, stack, unique};
 
 const PATH: &str = "/api/user/update/";
 
 #[tokio::test]
-async fn what_is_absent_stays_as_it_is() {
-    let person = Person::with_picture(&Api::new(), &jpeg()).await;
-    let before = person.me().await.json();
-    person.update(&json!({})).await.expect(200, &before);
+async fn absent_fields_stay_unchanged() {
+    let user = TestUser::with_picture(&Api::new(), &jpeg()).await;
+    let before = user.me().await.json();
+    user.update(&json!({})).await.expect(200, &before);
     let mut expected = before.clone();
     expected["full_name"] = json!("Ann Other");
-    person.update(&json!({ "full_name": " Ann Other " })).await.expect(200, &expected);
-    person.me().await.expect(200, &expected);
-    let email = format!("new-{}", person.email);
+    user.update(&json!({ "full_name": " Ann Other " })).await.expect(200, &expected);
+    user.me().await.expect(200, &expected);
+    let email = format!("new-{}", user.email);
     expected["email"] = json!(email);
-    let patch = person.api.request("PATCH", PATH).header("authorization", format!("JWT {}", person.access));
-    send(patch.json(&json!({ "email": email.to_uppercase() }))).await.expect(200, &expected);
-    Person::login(&person.api, &email, PASSWORD).await.expect_status(200);
-    Person::login(&person.api, &person.email, PASSWORD).await.expect_status(400);
+    send(user.request("PATCH", PATH).json(&json!({ "email": email.to_uppercase() }))).await.expect(200, &expected);
+    TestUser::login(&user.api, &email, PASSWORD).await.expect_status(200);
+    TestUser::login(&user.api, &user.email, PASSWORD).await.expect_status(400);
 }
 
 #[tokio::test]
-async fn what_is_present_is_checked_as_at_registering() {
-    let (person, other) = (Person::new().await, Person::new().await);
-    for (body, field, sentence) in [
-        (json!({ "email": "x" }), "email", "Enter a valid email address."),
-        (json!({ "email": null }), "email", "This field may not be null."),
-        (json!({ "email": other.email }), "email", "user with this email already exists."),
-        (json!({ "full_name": "" }), "full_name", "This field may not be blank."),
-        (json!({ "password": "sunshine1" }), "password", "This password is too common."),
-        (json!({ "password": person.email }), "password", "The password is too similar to the email."),
-        (json!({ "profile_pic": "bm8gcGljdHVyZQ==" }), "profile_pic", crate::pictures::NOT_A_PICTURE),
+async fn present_fields_are_validated_as_at_registration() {
+    let (user, other) = (TestUser::new().await, TestUser::new().await);
+    for (field, value, message) in [
+        ("email", json!("x"), "Enter a valid email address."),
+        ("email", json!(null), "This field may not be null."),
+        ("email", json!(other.email), "user with this email already exists."),
+        ("full_name", json!(""), "This field may not be blank."),
+        ("password", json!("sunshine1"), "This password is too common."),
+        ("password", json!(user.email), "The password is too similar to the email."),
+        ("profile_pic", json!("bm8gcGljdHVyZQ=="), crate::pictures::NOT_A_PICTURE),
     ] {
-        person.update(&body).await.expect_field(field, &[sentence]);
+        user.update(&json!({ field: value })).await.expect_field(field, &[message]);
     }
-    person.update(&json!({ "email": person.email.to_uppercase() })).await.expect_status(200);
+    user.update(&json!({ "email": user.email.to_uppercase() })).await.expect_status(200);
 }
 
 #[tokio::test]
-async fn it_needs_a_token_before_it_looks_at_the_body() {
-    let api = Api::new();
-    api.put_json(PATH, "x", &json!({ "email": 1 })).await.expect_unauthorized();
+async fn authentication_precedes_body_parsing() {
+    let request = || Api::new().request_as("x", "PUT", PATH);
+    send(request().json(&json!({ "email": 1 }))).await.expect_unauthorized();
     let form = Form::new().file("profile_pic", "a.png", "image/png", &vec![0; 9 << 20]);
-    api.put_form(PATH, "x", form).await.expect_unauthorized();
+    send(form.attach(request())).await.expect_unauthorized();
 }
 
 #[tokio::test]
-async fn a_new_picture_replaces_the_old_one_whose_link_is_dead() {
-    let person = Person::with_picture(&Api::new(), &jpeg()).await;
-    let old = person.picture().await.unwrap();
+async fn a_new_picture_replaces_the_old_one_whose_link_becomes_404() {
+    let user = TestUser::with_picture(&Api::new(), &jpeg()).await;
+    let old = user.picture().await.unwrap();
     let form = Form::new().file("profile_pic", "x.bin", "text/plain", &drawn(ImageFormat::Gif, 20, 20));
-    let new = person.api.put_form(PATH, &person.access, form).await.expect_status(200).json()["profile_pic"].clone();
+    let new = user.update_form(form).await.expect_status(200).json()["profile_pic"].clone();
     let new = new.as_str().unwrap();
     assert!(new.ends_with(".gif") && new != old);
-    let answer = person.api.get(new).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, "image/gif"));
-    person.api.get(&old).await.expect(404, &json!({ "detail": "Not found." }));
+    let response = user.api.get(new).await;
+    assert_eq!((response.status, response.header("content-type")), (200, "image/gif"));
+    user.api.get(&old).await.expect(404, &json!({ "detail": "Not found." }));
 }
 
 #[tokio::test]
 async fn null_or_an_empty_value_deletes_the_picture() {
-    let api = Api::new();
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let link = person.picture().await.unwrap();
-    let updated = person.update(&json!({ "profile_pic": null })).await;
-    assert_eq!(updated.expect_status(200).json()["profile_pic"], Value::Null);
-    api.get(&link).await.expect_status(404);
-
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let link = person.picture().await.unwrap();
-    let updated = api.put_form(PATH, &person.access, Form::new().text("profile_pic", "")).await;
-    assert_eq!(updated.expect_status(200).json()["profile_pic"], Value::Null);
-    api.get(&link).await.expect_status(404);
+    for is_form in [false, true] {
+        let user = TestUser::with_picture(&Api::new(), &jpeg()).await;
+        let link = user.picture().await.unwrap();
+        let updated = if is_form {
+            user.update_form(Form::new().text("profile_pic", "")).await
+        } else {
+            user.update(&json!({ "profile_pic": null })).await
+        };
+        assert_eq!(updated.expect_status(200).json()["profile_pic"], Value::Null);
+        user.api.get(&link).await.expect_status(404);
+    }
     assert_eq!(postgres(stack(), "select count(*) from picture_deletions where due_at < now() - interval '20 s'"), "0");
 }
 
 #[tokio::test]
-async fn the_link_that_was_read_means_unchanged() {
-    let person = Person::with_picture(&Api::new(), &jpeg()).await;
-    let before = person.me().await.json();
-    person.update(&before).await.expect(200, &before);
+async fn the_current_picture_link_means_unchanged_and_no_other_link_is_accepted() {
+    let user = TestUser::with_picture(&Api::new(), &jpeg()).await;
+    let before = user.me().await.json();
+    user.update(&before).await.expect(200, &before);
     let link = before["profile_pic"].as_str().unwrap();
     let form = Form::new().text("profile_pic", link).text("full_name", "Ann Example");
-    person.api.put_form(PATH, &person.access, form).await.expect(200, &before);
-    assert_eq!(person.api.get(link).await.status, 200);
-    let stranger = Person::with_picture(&person.api, &jpeg()).await.picture().await.unwrap();
+    user.update_form(form).await.expect(200, &before);
+    assert_eq!(user.api.get(link).await.status, 200);
+    let other = TestUser::with_picture(&user.api, &jpeg()).await.picture().await.unwrap();
     let not_a_file = "The submitted data was not a file. Check the encoding type on the form.";
-    person.update(&json!({ "profile_pic": stranger })).await.expect_field("profile_pic", &[not_a_file]);
+    user.update(&json!({ "profile_pic": other })).await.expect_field("profile_pic", &[not_a_file]);
 }
 
 #[tokio::test]
-async fn a_new_password_ends_every_other_session_and_not_the_one_that_asks() {
-    let person = Person::new().await;
-    let other = Person::sign_in(&person.api, &person.email).await;
+async fn a_password_change_revokes_every_other_session() {
+    let user = TestUser::new().await;
+    let other = user.sign_in_again().await;
     other.me().await.expect_status(200);
-    person.update(&json!({ "password": "a quite different phrase" })).await.expect_status(200);
-    person.me().await.expect_status(200);
+    user.update(&json!({ "password": "a quite different phrase" })).await.expect_status(200);
+    user.me().await.expect_status(200);
     other.me().await.expect_unauthorized();
     other.refresh().await.expect_unauthorized();
-    let pair = person.refresh().await.expect_status(200).json();
-    person.api.get_as("/api/user/me/", pair["access"].as_str().unwrap()).await.expect_status(200);
-    Person::login(&person.api, &person.email, PASSWORD).await.expect_status(400);
-    Person::login(&person.api, &person.email, "a quite different phrase").await.expect_status(200);
+    user.refreshed().await.me().await.expect_status(200);
+    TestUser::login(&user.api, &user.email, PASSWORD).await.expect_status(400);
+    TestUser::login(&user.api, &user.email, "a quite different phrase").await.expect_status(200);
 }
 
 #[tokio::test]
-async fn the_session_that_changes_its_password_again_and_again_goes_on_and_is_never_refused_between() {
-    let person = Person::new().await;
-    let watcher = {
-        let person = person.clone();
-        tokio::spawn(async move {
-            for _ in 0..150 {
-                person.me().await.expect_status(200);
-            }
-        })
-    };
+async fn the_session_that_changes_the_password_repeatedly_is_never_refused() {
+    let user = TestUser::new().await;
+    let reader = user.clone();
+    let reads = tokio::spawn(async move {
+        for _ in 0..150 {
+            reader.me().await.expect_status(200);
+        }
+    });
     for round in 0..5 {
-        person.update(&json!({ "password": format!("phrase number {round} {}", unique()) })).await.expect_status(200);
+        user.update(&json!({ "password": format!("phrase number {round} {}", unique()) })).await.expect_status(200);
     }
-    watcher.await.unwrap();
+    reads.await.unwrap();
 }
 
 #[tokio::test]
-async fn many_updates_of_one_picture_at_once_leave_one_picture() {
-    let person = Person::with_picture(&Api::new(), &jpeg()).await;
-    let all: Vec<_> = (0..10)
-        .map(|number| {
-            let person = person.clone();
-            tokio::spawn(async move {
-                let form = Form::new().file("profile_pic", "a", "image/png", &drawn(ImageFormat::Png, 20 + number, 20));
-                person.api.put_form(PATH, &person.access, form).await.expect_status(200).json()["profile_pic"].clone()
-            })
-        })
-        .collect();
-    let mut links = Vec::new();
-    for one in all {
-        links.push(one.await.unwrap().as_str().unwrap().to_owned());
+async fn concurrent_picture_updates_leave_one_picture() {
+    let user = TestUser::with_picture(&Api::new(), &jpeg()).await;
+    let pictures: Vec<_> = (0..10).map(|number| drawn(ImageFormat::Png, 20 + number, 20)).collect();
+    let responses = join_all(pictures.iter().map(|picture| user.upload(picture))).await;
+    let current = user.picture().await.unwrap();
+    let mut stored = 0;
+    for response in responses {
+        let link = response.expect_status(200).json()["profile_pic"].as_str().unwrap().to_owned();
+        let status = user.api.get(&link).await.status;
+        assert_eq!(status, if link == current { 200 } else { 404 }, "{link}");
+        stored += u32::from(status == 200);
     }
-    let last = person.picture().await.unwrap();
-    let mut alive = 0;
-    for link in links {
-        let status = person.api.get(&link).await.status;
-        assert_eq!(status, if link == last { 200 } else { 404 }, "{link}");
-        alive += u32::from(status == 200);
-    }
-    assert_eq!(alive, 1);
+    assert_eq!(stored, 1);
 }

@@ -1,34 +1,26 @@
-//! A part of the stack is away, hung, or comes back. Each test has a stack of its own.
+//! A service or a store is stopped, killed or hung, and recovers. Each test has a stack of its own.
 
 use std::time::Duration;
 
-use deploy::{Options, Part, Signal, Stack};
+use deploy::{Part, Signal};
+use futures_util::future::join_all;
 use image::ImageFormat;
 use serde_json::json;
-
-use tokio::time::Instant;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Answer, Api, Form, PASSWORD, Person, drawn, endure, is_back, is_in_order, is_unavailable, jpeg, redis, send,
-    turns_unavailable, unique, within_deadline,
+    Api, OwnStack, PASSWORD, TestUser, assert_unavailable, drawn, jpeg, redis, register, registration_form,
+    run_under_fault, send, unique_email, wait_until_ok, wait_until_recovered, wait_until_unavailable, within_deadline,
 };
 
-fn start() -> Stack {
-    Stack::start(Options::scratch().unwrap()).unwrap()
-}
-
-async fn register(api: &Api) -> Answer {
-    let body = json!({ "email": format!("{}@example.com", unique()), "full_name": "Ann", "password": PASSWORD });
-    api.post_json("/api/user/register/", &body).await
-}
-
-/// Stopped, killed and hung; each time every endpoint that needs `part` is 503 in time, pictures go on, and all is in
-/// order by itself after.
-async fn goes_away_and_comes_back(part: Part) {
-    let stack = start();
-    let api = Api::at(&stack.env().base);
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let picture = person.picture().await.unwrap();
+/// Stops, kills and hangs `part`. Each time every endpoint that needs it is 503 in time, pictures are still delivered,
+/// and all endpoints recover.
+async fn assert_outage_fails_closed_and_recovers(part: Part) {
+    let stack = OwnStack::start(&[]);
+    let user = TestUser::with_picture(&stack.api, &jpeg()).await;
+    let picture = user.picture().await.unwrap();
     for how in ["stopped", "killed", "hung"] {
         match how {
             "stopped" => stack.stop(part).unwrap(),
@@ -36,205 +28,177 @@ async fn goes_away_and_comes_back(part: Part) {
             _ => stack.signal(part, Signal::STOP).unwrap(),
         }
         for round in 0..2 {
-            let what = |endpoint: &str| format!("{part:?} {how}, round {round}: {endpoint}");
-            turns_unavailable(&what("me"), async || person.me().await).await;
-            turns_unavailable(&what("refresh"), async || person.refresh().await).await;
-            let login = within_deadline(&what("login"), Person::login(&api, &person.email, PASSWORD)).await;
-            is_unavailable(&what("login"), &login);
-            let update = within_deadline(&what("update"), person.update(&json!({ "full_name": "X" }))).await;
-            is_unavailable(&what("update"), &update);
-            if part == Part::Postgres {
-                is_unavailable(&what("register"), &within_deadline(&what("register"), register(&api)).await);
-            }
-            assert_eq!(within_deadline(&what("picture"), api.get(&picture)).await.status, 200);
-            let auth_api = Api::at(&stack.env().auth_api);
-            assert_eq!(auth_api.get("/healthz").await.status, 200);
-            assert_eq!(within_deadline(&what("readyz"), auth_api.get("/readyz")).await.status, 503);
+            assert_outage(&format!("{part:?} {how}, round {round}"), &stack, &user, part).await;
+            assert_eq!(within_deadline("picture", stack.api.get(&picture)).await.status, 200);
         }
         if how == "hung" {
             stack.signal(part, Signal::CONT).unwrap();
         } else {
             stack.restart(part).unwrap();
         }
-        is_in_order(&person).await;
+        wait_until_recovered(&user).await;
     }
-    stack.shutdown();
+}
+
+async fn assert_outage(what: &str, stack: &OwnStack, user: &TestUser, part: Part) {
+    let what = |endpoint: &str| format!("{what}: {endpoint}");
+    wait_until_unavailable(&what("me"), async || user.me().await).await;
+    wait_until_unavailable(&what("refresh"), async || user.refresh().await).await;
+    let login = within_deadline(&what("login"), TestUser::login(&stack.api, &user.email, PASSWORD)).await;
+    assert_unavailable(&what("login"), &login);
+    let update = within_deadline(&what("update"), user.update(&json!({ "full_name": "X" }))).await;
+    assert_unavailable(&what("update"), &update);
+    if part == Part::Postgres {
+        assert_unavailable(&what("register"), &within_deadline(&what("register"), register(&stack.api)).await);
+    }
+    let auth_api = Api::at(&stack.env().auth_api);
+    assert_eq!(auth_api.get("/healthz").await.status, 200);
+    assert_eq!(within_deadline(&what("readyz"), auth_api.get("/readyz")).await.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_nobody_is_let_in_on_trust_and_all_comes_back() {
-    goes_away_and_comes_back(Part::Redis).await;
+async fn redis_outage_fails_closed_with_503_and_recovers() {
+    assert_outage_fails_closed_and_recovers(Part::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_postgres_nobody_is_let_in_on_trust_and_all_comes_back() {
-    goes_away_and_comes_back(Part::Postgres).await;
+async fn postgres_outage_fails_closed_with_503_and_recovers() {
+    assert_outage_fails_closed_and_recovers(Part::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_who_ask_while_redis_hangs_are_all_told_in_time() {
-    let stack = start();
-    let person = Person::at(&Api::at(&stack.env().base)).await;
+async fn concurrent_requests_to_a_hung_redis_are_503_in_time() {
+    let stack = OwnStack::start(&[]);
+    let user = TestUser::at(&stack.api).await;
     stack.signal(Part::Redis, Signal::STOP).unwrap();
-    let all: Vec<_> = (0..500)
-        .map(|_| {
-            let person = person.clone();
-            tokio::spawn(async move { is_unavailable("me", &within_deadline("me", person.me()).await) })
-        })
-        .collect();
-    for one in all {
-        one.await.unwrap();
+    for response in join_all((0..500).map(|_| within_deadline("me", user.me()))).await {
+        assert_unavailable("me", &response);
     }
     stack.signal(Part::Redis, Signal::CONT).unwrap();
-    is_in_order(&person).await;
-    stack.shutdown();
+    wait_until_recovered(&user).await;
 }
 
-/// Redis keeps what it was told, whatever befalls it, but for who empties it.
+/// Redis loses no session unless it is flushed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_of_people_endures_a_redis_that_hangs_restarts_and_is_emptied() {
-    let stack = start();
-    let api = Api::at(&stack.env().base);
-    endure("Redis hangs", &api, true, async |_| hang(&stack, Part::Redis).await).await;
-    endure("Redis restarts", &api, false, async |_| stack.restart(Part::Redis).unwrap()).await;
+async fn under_load_a_hung_restarted_or_flushed_redis_causes_503_only_and_recovers() {
+    let stack = OwnStack::start(&[]);
+    run_under_fault("Redis hangs", &stack.api, true, async |_| hang(&stack, Part::Redis).await).await;
+    run_under_fault("Redis restarts", &stack.api, false, async |_| stack.restart(Part::Redis).unwrap()).await;
     let flush = || assert_eq!(redis(stack.env(), &["FLUSHALL"]), "OK");
-    endure("Redis is emptied", &api, false, async |deletion| deletion.by(flush)).await;
+    run_under_fault("Redis is flushed", &stack.api, false, async |deletion| deletion.record(flush)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_of_people_endures_a_postgres_that_hangs_and_restarts() {
-    let stack = start();
-    let api = Api::at(&stack.env().base);
-    endure("Postgres hangs", &api, true, async |_| hang(&stack, Part::Postgres).await).await;
-    endure("Postgres restarts", &api, false, async |_| stack.restart(Part::Postgres).unwrap()).await;
+async fn under_load_a_hung_or_restarted_postgres_causes_503_only_and_recovers() {
+    let stack = OwnStack::start(&[]);
+    run_under_fault("Postgres hangs", &stack.api, true, async |_| hang(&stack, Part::Postgres).await).await;
+    run_under_fault("Postgres restarts", &stack.api, false, async |_| stack.restart(Part::Postgres).unwrap()).await;
 }
 
-/// Longer than anything is remembered, and than anybody is to wait.
-const HANGS: Duration = Duration::from_secs(5);
+/// Longer than any cache entry and any request timeout.
+const HANG: Duration = Duration::from_secs(5);
 
-async fn hang(stack: &Stack, part: Part) {
+async fn hang(stack: &OwnStack, part: Part) {
     stack.signal(part, Signal::STOP).unwrap();
-    tokio::time::sleep(HANGS).await;
+    sleep(HANG).await;
     stack.signal(part, Signal::CONT).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_media_server_an_upload_is_503_and_changes_nothing_and_the_rest_works() {
-    let stack = start();
-    let api = Api::at(&stack.env().base);
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let before = person.me().await.json();
+async fn media_server_outage_makes_uploads_503_changes_nothing_and_recovers() {
+    let stack = OwnStack::start(&[]);
+    let user = TestUser::with_picture(&stack.api, &jpeg()).await;
+    let before = user.me().await.json();
     stack.stop(Part::MediaServer).unwrap();
-    let form = || Form::new().file("profile_pic", "a.png", "image/png", &drawn(ImageFormat::Png, 30, 30));
-    let update = within_deadline("update", api.put_form("/api/user/update/", &person.access, form())).await;
-    is_unavailable("update", &update);
-    person.me().await.expect(200, &before);
-    let email = format!("{}@example.com", unique());
-    let register_form = || form().text("email", &email).text("full_name", "Ann").text("password", PASSWORD);
-    is_unavailable(
-        "register",
-        &within_deadline("register", api.post_form("/api/user/register/", register_form())).await,
-    );
-    register(&api).await.expect_status(201);
-    person.update(&json!({ "full_name": "Ann Other" })).await.expect_status(200);
+    let picture = drawn(ImageFormat::Png, 30, 30);
+    assert_unavailable("update", &within_deadline("update", user.upload(&picture)).await);
+    user.me().await.expect(200, &before);
+    let email = unique_email();
+    let register_form = || {
+        let form = registration_form(&email).file("profile_pic", "a.png", "image/png", &picture);
+        stack.api.post_form("/api/user/register/", form)
+    };
+    assert_unavailable("register", &within_deadline("register", register_form()).await);
+    register(&stack.api).await.expect_status(201);
+    user.update(&json!({ "full_name": "Ann Other" })).await.expect_status(200);
     stack.restart(Part::MediaServer).unwrap();
-    is_back("picture", async || api.get(before["profile_pic"].as_str().unwrap()).await.status).await;
-    api.post_form("/api/user/register/", register_form()).await.expect_status(201);
-    stack.shutdown();
+    wait_until_ok("picture", async || stack.api.get(before["profile_pic"].as_str().unwrap()).await.status).await;
+    register_form().await.expect_status(201);
 }
 
+/// The staleness bound of a cached picture.
+const STALENESS_MAX: Duration = Duration::from_secs(2);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_that_was_deleted_stays_gone_though_media_server_dies_right_after() {
-    let stack = start();
-    let person = Person::with_picture(&Api::at(&stack.env().base), &jpeg()).await;
-    let picture = person.picture().await.unwrap();
-    // So that nginx has it.
-    assert_eq!(person.api.get(&picture).await.status, 200);
-    person.update(&json!({ "profile_pic": null })).await.expect_status(200);
+async fn a_deleted_picture_stays_deleted_if_media_server_dies_right_after() {
+    let stack = OwnStack::start(&[]);
+    let user = TestUser::with_picture(&stack.api, &jpeg()).await;
+    let picture = user.picture().await.unwrap();
+    // Fills the cache of nginx.
+    assert_eq!(stack.api.get(&picture).await.status, 200);
+    user.update(&json!({ "profile_pic": null })).await.expect_status(200);
     stack.kill(Part::MediaServer).unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    is_unavailable("picture", &within_deadline("picture", person.api.get(&picture)).await);
+    sleep(STALENESS_MAX).await;
+    assert_unavailable("picture", &within_deadline("picture", stack.api.get(&picture)).await);
     stack.restart(Part::MediaServer).unwrap();
-    assert_eq!(person.api.get(&picture).await.status, 404);
-    stack.shutdown();
+    assert_eq!(stack.api.get(&picture).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_auth_api_nginx_says_503_in_json_and_pictures_go_on() {
-    let stack = start();
-    let api = Api::at(&stack.env().base);
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let picture = person.picture().await.unwrap();
+async fn auth_api_outage_is_503_in_json_from_nginx_and_pictures_are_still_delivered() {
+    let stack = OwnStack::start(&[]);
+    let user = TestUser::with_picture(&stack.api, &jpeg()).await;
+    let picture = user.picture().await.unwrap();
     stack.stop(Part::AuthApi).unwrap();
-    is_unavailable("me", &within_deadline("me", person.me()).await);
-    assert_eq!(api.get(&picture).await.status, 200);
+    assert_unavailable("me", &within_deadline("me", user.me()).await);
+    assert_eq!(stack.api.get(&picture).await.status, 200);
     stack.restart(Part::AuthApi).unwrap();
-    is_in_order(&person).await;
-    stack.shutdown();
+    wait_until_recovered(&user).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_cuts_no_request_in_flight() {
-    let stack = start();
+async fn a_graceful_shutdown_completes_requests_in_flight() {
+    let stack = OwnStack::start(&[]);
     let api = Api::at(&stack.env().auth_api);
-    let person = Person::at(&Api::at(&stack.env().base)).await;
-    // Half a head, which must not hold the exit.
-    let address = stack.env().auth_api.trim_start_matches("http://").to_owned();
-    let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut half, b"POST /api/user/login/ HTT").await.unwrap();
-    // Logins take a while: more of them than there are cores.
+    let user = TestUser::at(&stack.api).await;
+    // A partial request, which must not delay the exit.
+    let mut partial = TcpStream::connect(stack.env().auth_api.trim_start_matches("http://")).await.unwrap();
+    partial.write_all(b"POST /api/user/login/ HTT").await.unwrap();
+    // More logins than cores: they take a while.
     let logins: Vec<_> = (0..24)
         .map(|_| {
-            let (api, person) = (api.clone(), person.clone());
-            tokio::spawn(async move { Person::login(&api, &person.email, PASSWORD).await.status })
+            let (api, email) = (api.clone(), user.email.clone());
+            tokio::spawn(async move { TestUser::login(&api, &email, PASSWORD).await.status })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(100)).await;
     let since = Instant::now();
     stack.stop(Part::AuthApi).unwrap();
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     for login in logins {
         assert_eq!(login.await.unwrap(), 200);
     }
-    stack.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_logins_than_can_wait_are_503_at_once_and_the_rest_are_served() {
-    let options = Options::scratch().unwrap().with("HASHING_QUEUE_MAX", "4").with("HASHING_THREADS", "1");
-    let stack = Stack::start(options).unwrap();
-    let api = Api::at(&stack.env().base);
-    let person = Person::at(&api).await;
-    let logins: Vec<_> = (0..60)
-        .map(|_| {
-            let (api, person) = (api.clone(), person.clone());
-            tokio::spawn(async move {
-                let answer = Person::login(&api, &person.email, PASSWORD).await;
-                if answer.status == 503 {
-                    is_unavailable("login", &answer);
-                }
-                answer.status
-            })
-        })
-        .collect();
-    person.me().await.expect_status(200);
-    let mut served = 0;
-    for login in logins {
-        let status = login.await.unwrap();
-        assert!(matches!(status, 200 | 503), "{status}");
-        served += u32::from(status == 200);
+async fn logins_beyond_the_hashing_queue_are_503_at_once_and_the_rest_succeeds() {
+    let stack = OwnStack::start(&[("HASHING_QUEUE_MAX", "4"), ("HASHING_THREADS", "1")]);
+    let user = TestUser::at(&stack.api).await;
+    let logins = join_all((0..60).map(|_| TestUser::login(&stack.api, &user.email, PASSWORD)));
+    let (logins, me) = tokio::join!(logins, user.me());
+    me.expect_status(200);
+    let (served, refused): (Vec<_>, Vec<_>) = logins.iter().partition(|response| response.status == 200);
+    for response in refused {
+        assert_unavailable("login", response);
     }
-    assert!((5..60).contains(&served), "{served}");
-    stack.shutdown();
+    assert!((5..60).contains(&served.len()), "{}", served.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configured_public_url_begins_every_link_whatever_host_is_asked() {
-    let stack = Stack::start(Options::scratch().unwrap().with("PUBLIC_URL", "https://users.example.com")).unwrap();
-    let api = Api::at(&stack.env().base);
-    let person = Person::with_picture(&api, &jpeg()).await;
-    let request = api.request("GET", "/api/user/me/").header("authorization", format!("JWT {}", person.access));
-    let link = send(request.header("host", "evil.example")).await.json()["profile_pic"].as_str().unwrap().to_owned();
+async fn a_configured_public_url_prefixes_every_link_whatever_the_host_header() {
+    let stack = OwnStack::start(&[("PUBLIC_URL", "https://users.example.com")]);
+    let user = TestUser::with_picture(&stack.api, &jpeg()).await;
+    let me = send(user.request("GET", "/api/user/me/").header("host", "evil.example")).await.json();
+    let link = me["profile_pic"].as_str().unwrap();
     assert!(link.starts_with("https://users.example.com/api/user/media/"), "{link}");
-    stack.shutdown();
 }

@@ -1,50 +1,48 @@
-//! More logins than can be served.
+//! More logins than can be hashed.
 
 use std::time::Duration;
 
-use deploy::{Options, Part, Stack};
+use deploy::{Part, Stack};
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::{Api, PASSWORD, Person};
+use crate::support::{OwnStack, PASSWORD, TestUser, wait_until};
 
-/// Passwords hashed so far, by a line of the log at debug each.
+/// The number of passwords hashed so far, one debug line in the log each.
 pub fn hashed(stack: &Stack) -> usize {
     stack.log(Part::AuthApi, usize::MAX).lines().filter(|line| line.contains("a password is hashed")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_logins_at_once_those_past_the_queue_are_told_so_and_me_goes_on() {
-    let options = Options::scratch().unwrap().with("HASHING_QUEUE_MAX", "8");
-    let stack = Stack::start(options).unwrap();
-    let api = Api::at(&stack.env().base);
-    let person = Person::at(&api).await;
+async fn of_a_thousand_concurrent_logins_those_beyond_the_queue_are_503_and_me_stays_fast() {
+    let stack = OwnStack::start(&[("HASHING_QUEUE_MAX", "8")]);
+    let user = TestUser::at(&stack.api).await;
     let since = Instant::now();
-    let logins: Vec<_> = (0..1000)
-        .map(|number| {
-            let (api, email) = (api.clone(), person.email.clone());
-            tokio::spawn(async move {
-                // Of one account and of many.
-                let email = if number % 2 == 0 { email } else { format!("{number}-{email}") };
-                let answer = Person::login(&api, &email, PASSWORD).await;
-                if answer.status == 503 {
-                    assert_eq!(answer.header("retry-after"), "1", "{}", answer.text());
-                }
-                (answer.status, since.elapsed())
-            })
+    let logins = (0..1000).map(|number| {
+        let (api, email) = (stack.api.clone(), user.email.clone());
+        tokio::spawn(async move {
+            // Of one account and of many.
+            let email = if number % 2 == 0 { email } else { format!("{number}-{email}") };
+            let response = TestUser::login(&api, &email, PASSWORD).await;
+            if response.status == 503 {
+                assert_eq!(response.header("retry-after"), "1", "{}", response.text());
+            }
+            (response.status, since.elapsed())
         })
-        .collect();
+    });
+    let logins: Vec<_> = logins.collect();
     let mut slowest = Duration::ZERO;
     for _ in 0..50 {
-        let asked = Instant::now();
-        person.me().await.expect_status(200);
-        slowest = slowest.max(asked.elapsed());
+        let sent = Instant::now();
+        user.me().await.expect_status(200);
+        slowest = slowest.max(sent.elapsed());
     }
     let mut refused = Vec::new();
-    for login in logins {
-        let (status, after) = login.await.unwrap();
+    for login in join_all(logins).await {
+        let (status, after) = login.unwrap();
         assert!(matches!(status, 200 | 400 | 429 | 503), "{status}");
         if status == 503 {
             refused.push(after);
@@ -54,35 +52,29 @@ async fn of_a_thousand_logins_at_once_those_past_the_queue_are_told_so_and_me_go
     println!("{} refused, the last after {last:?}; the slowest me took {slowest:?}", refused.len());
     assert!(refused.len() > 500 && *last < Duration::from_secs(5), "{} {last:?}", refused.len());
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    stack.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_hang_up_while_they_wait_cost_no_hash() {
-    let options = Options::scratch().unwrap().with("HASHING_THREADS", "1").with("LOG_LEVEL", "debug");
-    // A hash takes a second or so: those behind the first wait for as long as the test needs.
-    let stack = Stack::start(options.with("ARGON2_PASSES", "30")).unwrap();
-    let front = Api::at(&stack.env().base);
-    let person = Person::at(&front).await;
+async fn a_login_whose_client_disconnects_in_the_queue_is_not_hashed() {
+    // A hash takes about a second: the logins behind the first one wait for as long as the test needs.
+    let stack = OwnStack::start(&[("HASHING_THREADS", "1"), ("LOG_LEVEL", "debug"), ("ARGON2_PASSES", "30")]);
+    let user = TestUser::at(&stack.api).await;
     for base in [&stack.env().auth_api, &stack.env().base] {
         let before = hashed(&stack);
-        let mut hung = Vec::new();
+        let mut connections = Vec::new();
         for number in 0..30 {
-            let body = json!({ "email": format!("{number}-{}", person.email), "password": "x" }).to_string();
+            let body = json!({ "email": format!("{number}-{}", user.email), "password": "x" }).to_string();
             let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
             let head = "POST /api/user/login/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
             let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
             stream.write_all(request.as_bytes()).await.unwrap();
-            hung.push(stream);
+            connections.push(stream);
         }
-        while hashed(&stack) == before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        drop(hung);
-        // It waits behind all of them, and answers when the queue has been gone through.
-        Person::login(&front, &person.email, PASSWORD).await.expect_status(200);
-        let (cost, own) = (hashed(&stack) - before, 1);
-        assert!(cost <= own + 3, "{base}: {cost} hashes");
+        wait_until("a password is hashed", Duration::from_mins(1), async || hashed(&stack) > before).await;
+        drop(connections);
+        // Queued behind all of them: its response proves that the queue is empty.
+        TestUser::login(&stack.api, &user.email, PASSWORD).await.expect_status(200);
+        let (hashes, own) = (hashed(&stack) - before, 1);
+        assert!(hashes <= own + 3, "{base}: {hashes} hashes");
     }
-    stack.shutdown();
 }

@@ -1,4 +1,4 @@
-//! What exiftool finds in a picture before it is uploaded, and in what is delivered of it.
+//! Metadata stripping, verified with exiftool: before the upload and after delivery.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use image::ImageFormat;
 use serde_json::{Map, Value};
 
-use crate::support::{Api, Form, Person, drawn};
+use super::{NOT_A_PICTURE, link_of};
+use crate::support::{Api, PHOTOGRAPHS, TestUser, drawn, pixels};
 
-const PHOTOGRAPHS: &str = "/usr/share/backgrounds/mate";
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP];
 
-/// Runs exiftool on `picture`, which it reads from its standard input as `-`.
+/// Runs exiftool, which reads `picture` as `-` from its standard input.
 fn exiftool(arguments: &[&str], picture: &[u8]) -> Vec<u8> {
     let mut process = Command::new("exiftool")
         .args(arguments)
@@ -18,7 +19,7 @@ fn exiftool(arguments: &[&str], picture: &[u8]) -> Vec<u8> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("install Debian's libimage-exiftool-perl: it says what is in a picture");
+        .expect("install Debian's libimage-exiftool-perl");
     let mut input = process.stdin.take().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || input.write_all(picture).unwrap());
@@ -26,7 +27,7 @@ fn exiftool(arguments: &[&str], picture: &[u8]) -> Vec<u8> {
     })
 }
 
-/// All that exiftool finds: `group:tag` and value, embedded pictures and unknown tags included.
+/// All tags that exiftool finds, as `group:tag`; embedded pictures and unknown tags included.
 fn tags(picture: &[u8]) -> Map<String, Value> {
     let json = exiftool(&["-json", "-G1", "-a", "-u", "-ee", "-n", "-"], picture);
     let Value::Array(mut files) = serde_json::from_slice(&json).unwrap() else { panic!("no list") };
@@ -34,7 +35,7 @@ fn tags(picture: &[u8]) -> Map<String, Value> {
     tags
 }
 
-/// A drawn picture with all that exiftool can write into its format.
+/// A drawn picture with all metadata that exiftool can write into its format.
 fn tagged(format: ImageFormat) -> Vec<u8> {
     let profile_of = format!("{PHOTOGRAPHS}/desktop/Float-into-MATE.png");
     let notes_of = format!("{PHOTOGRAPHS}/abstract/Elephants_3840x2160.jpg");
@@ -52,7 +53,7 @@ fn tagged(format: ImageFormat) -> Vec<u8> {
     picture
 }
 
-/// What describes the file, its structure and its colours, and nobody.
+/// Whether a tag describes the file, its structure or its colors, and no person.
 fn is_harmless(tag: &str) -> bool {
     let (group, name) = tag.split_once(':').unwrap_or((tag, ""));
     match group {
@@ -66,48 +67,44 @@ fn is_harmless(tag: &str) -> bool {
 }
 
 async fn delivered(picture: &[u8]) -> Vec<u8> {
-    let link = Person::with_picture(&Api::new(), picture).await.picture().await.unwrap();
-    let answer = Api::new().get(&link).await;
-    assert_eq!(answer.status, 200);
-    answer.bytes
+    let response = Api::new().get(&link_of(picture).await).await;
+    assert_eq!(response.status, 200);
+    response.bytes
 }
 
 #[tokio::test]
-async fn nothing_about_a_person_leaves_in_a_picture() {
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP] {
+async fn personal_metadata_is_stripped_and_colors_and_orientation_stay() {
+    for format in FORMATS {
         let mut picture = tagged(format);
         if format == ImageFormat::Jpeg {
             picture = with_second_picture(&picture);
         }
         let before = tags(&picture);
-        let told = before.keys().filter(|tag| !is_harmless(tag)).count();
-        assert!(told >= if format == ImageFormat::Gif { 10 } else { 20 }, "{format:?} bears {told} tags: {before:?}");
+        let personal = before.keys().filter(|tag| !is_harmless(tag)).count();
+        let personal_min = if format == ImageFormat::Gif { 10 } else { 20 };
+        assert!(personal >= personal_min, "{format:?} has {personal} such tags: {before:?}");
 
-        let clean = delivered(&picture).await;
-        let after = tags(&clean);
+        let stripped = delivered(&picture).await;
+        let after = tags(&stripped);
         let left: Vec<_> = after.keys().filter(|tag| !is_harmless(tag)).collect();
-        assert!(left.is_empty(), "{format:?} still tells {left:?}");
-        assert!(pixels(&clean) == pixels(&picture), "{format:?}: the pixels changed");
+        assert!(left.is_empty(), "{format:?} still has {left:?}");
+        assert!(pixels(&stripped) == pixels(&picture), "{format:?}: the pixels changed");
         if format != ImageFormat::Gif {
             assert_eq!(after["IFD0:Orientation"], 6, "{format:?}");
-            // What defines colours stays; free text, dates and devices do not.
-            let colour = "ICC_Profile:RedMatrixColumn";
-            assert!(before.contains_key(colour) && after[colour] == before[colour], "{format:?}: {after:?}");
+            // The profile keeps what defines colors, and loses texts, dates and devices.
+            let color = "ICC_Profile:RedMatrixColumn";
+            assert!(before.contains_key(color) && after[color] == before[color], "{format:?}: {after:?}");
             for text in ["ICC_Profile:ProfileDescription", "ICC_Profile:ProfileCopyright"] {
                 // ICC.1 requires both tags; without content exiftool shows them as empty, or not at all.
                 let left = after.get(text).and_then(Value::as_str).unwrap_or_default();
                 assert!(before.contains_key(text) && left.is_empty(), "{format:?} still has {text}: {left}");
             }
         }
-        assert!(delivered(&clean).await == clean, "{format:?}: what is clean is not changed");
+        assert!(delivered(&stripped).await == stripped, "{format:?}: stripping is idempotent");
     }
 }
 
-fn pixels(bytes: &[u8]) -> image::DynamicImage {
-    image::load_from_memory(bytes).unwrap()
-}
-
-/// The way of phones: an index of pictures (CIPA DC-007), and the second one after the end of the first.
+/// Appends a second picture after the first, with an index of both (CIPA DC-007), as phones do.
 fn with_second_picture(first: &[u8]) -> Vec<u8> {
     let second = tagged(ImageFormat::Jpeg);
     let mut index =
@@ -119,21 +116,17 @@ fn with_second_picture(first: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_after_or_around_a_picture_is_not_delivered() {
+async fn data_after_the_end_of_a_picture_is_not_delivered() {
     let payload = b"<html><script>alert(1)</script>PK\x03\x04 %PDF-1.7 #!/bin/sh";
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP] {
+    for format in FORMATS {
         let whole = drawn(format, 64, 48);
-        let clean = delivered(&[&whole, &payload[..]].concat()).await;
-        assert!(clean == whole, "{format:?}: what followed is delivered");
+        assert!(delivered(&[&whole, &payload[..]].concat()).await == whole, "{format:?}: the payload is delivered");
     }
 }
 
 #[tokio::test]
-async fn a_jpeg_that_was_cut_and_ended_anew_is_refused() {
-    let person = Person::new().await;
+async fn a_truncated_jpeg_with_a_new_eoi_marker_is_rejected() {
     let whole = drawn(ImageFormat::Jpeg, 64, 48);
     let cut = [&whole[..whole.len() * 3 / 4], b"\xff\xd9"].concat();
-    let form = Form::new().file("profile_pic", "a.jpg", "image/jpeg", &cut);
-    let answer = person.api.put_form("/api/user/update/", &person.access, form).await;
-    answer.expect_field("profile_pic", &[crate::pictures::NOT_A_PICTURE]);
+    TestUser::new().await.upload(&cut).await.expect_field("profile_pic", &[NOT_A_PICTURE]);
 }

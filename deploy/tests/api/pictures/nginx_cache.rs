@@ -1,4 +1,4 @@
-//! nginx's picture cache: its keys, and the bound of its directory.
+//! The picture cache of nginx: its keys, and the size limit of its directory.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,47 +7,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deploy::{Options, Stack};
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use image::{ImageFormat, Rgb, RgbImage};
-use shared::media_api::ImageId;
 use shared::random::Random;
 
-use crate::support::{Answer, Api, Person, send};
+use crate::support::{Api, OwnStack, TestUser, encoded, files_below, image_id, path_of};
 
-/// A stack of its own, and the directory of its state.
-fn start() -> (Stack, PathBuf) {
-    let options = Options::scratch().unwrap().with("RENDITION_SIZES", "48, 96");
-    let data = options.data.clone();
-    (Stack::start(options).unwrap(), data)
+fn start() -> OwnStack {
+    OwnStack::start(&[("RENDITION_SIZES", "48, 96")])
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found
-}
-
-/// The keys of all files in the cache.
+/// The keys of all cache files.
 fn keys(data: &Path) -> BTreeSet<String> {
     let key = |path: &PathBuf| {
         let bytes = fs::read(path).ok()?;
         let text = String::from_utf8_lossy(&bytes);
         text.split_once("KEY: ")?.1.lines().next().map(ToOwned::to_owned)
     };
-    files(&data.join("nginx/pictures")).iter().filter_map(key).collect()
+    files_below(&data.join("nginx/pictures")).iter().filter_map(key).collect()
 }
 
-/// Bytes on the disk.
+/// The allocated size, in bytes.
 fn disk_bytes(directory: &Path) -> u64 {
-    files(directory).iter().filter_map(|path| path.metadata().ok()).map(|file| file.blocks() * 512).sum()
+    files_below(directory).iter().filter_map(|path| path.metadata().ok()).map(|file| file.blocks() * 512).sum()
 }
 
-/// A picture that no codec makes much smaller: about 3 bytes per pixel as PNG.
+/// An incompressible picture: about 3 bytes per pixel as PNG.
 fn noise(side: u32) -> Vec<u8> {
     let random = Random::system().bytes::<16>();
     let mut state = u128::from_le_bytes(random) | 1;
@@ -56,22 +41,15 @@ fn noise(side: u32) -> Vec<u8> {
         let bytes = (state >> 64).to_le_bytes();
         Rgb([bytes[5], bytes[6], bytes[7]])
     });
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
+    encoded(ImageFormat::Png, picture)
 }
 
-async fn path_of_picture(api: &Api, bytes: &[u8]) -> String {
-    let link = Person::with_picture(api, bytes).await.picture().await.unwrap();
-    link[link.find("/api/").unwrap()..].to_owned()
+/// Uploads a picture and returns its path.
+async fn upload(api: &Api, picture: &[u8]) -> String {
+    path_of(&TestUser::with_picture(api, picture).await.picture().await.unwrap()).to_owned()
 }
 
-async fn get_with(api: &Api, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let request = api.request("GET", path);
-    send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
-}
-
-/// `count` more pictures of the same bytes as the one at `path`, made in the storage; their paths.
+/// Hard-links the picture at `path` in the storage, and returns the paths of the copies.
 fn linked(data: &Path, path: &str, count: usize) -> Vec<String> {
     let (id, extension) = path.rsplit('/').next().unwrap().split_once('.').unwrap();
     let pictures = data.join("pictures");
@@ -79,7 +57,7 @@ fn linked(data: &Path, path: &str, count: usize) -> Vec<String> {
     let owner = original.metadata().unwrap();
     (0..count)
         .map(|_| {
-            let id = ImageId::new(&Random::system()).hex();
+            let id = image_id();
             let directory = pictures.join(&id[..3]);
             if !directory.exists() {
                 fs::create_dir(&directory).unwrap();
@@ -92,12 +70,12 @@ fn linked(data: &Path, path: &str, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_has_one_key_per_configured_size_and_format_whichever_way_it_is_asked_for() {
-    let (stack, data) = start();
-    let api = Api::at(&stack.env().base);
-    let path = path_of_picture(&api, &noise(100)).await;
+async fn a_picture_has_one_key_per_configured_size_and_format_for_all_spellings_of_its_url() {
+    let stack = start();
+    let (api, data) = (&stack.api, &stack.data);
+    let path = upload(api, &noise(100)).await;
     let name = path.rsplit('/').next().unwrap();
-    let whole = get_with(&api, &path, &[]).await;
+    let whole = api.get(&path).await;
     let escaped = path.replace("media", "m%65dia").replace('.', "%2e");
     for same in [
         format!("{path}/"),
@@ -107,47 +85,46 @@ async fn a_picture_has_one_key_per_configured_size_and_format_whichever_way_it_i
         format!("//api/user//media/./x/../{name}"),
         escaped,
     ] {
-        // Not through a client that tidies paths up.
+        // Raw: the HTTP client would normalize the path.
         let request = format!("GET {same} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let answer = api.raw(request.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{same}: {answer}");
-        assert!(answer.contains(&format!("\r\nContent-Length: {}\r\n", whole.bytes.len())), "{same}");
+        let response = api.raw(request.as_bytes()).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{same}: {response}");
+        assert!(response.contains(&format!("\r\nContent-Length: {}\r\n", whole.bytes.len())), "{same}");
     }
     for accept in ["", "image/webp", "image/avif,image/webp;q=0.9,*/*", "IMAGE/WEBP", "image/webp;q=0", "text/html"] {
         for query in ["size=48", "size=96", "x=1&size=48", "size=48&x=1&y=2", "&size=96&"] {
-            let answer = get_with(&api, &format!("{path}?{query}"), &[("accept", accept)]).await;
-            assert_eq!(answer.status, 200, "{query}");
+            let response = api.get_with(&format!("{path}?{query}"), &[("accept", accept)]).await;
+            assert_eq!(response.status, 200, "{query}");
         }
-        let answer = get_with(&api, &path, &[("accept", accept)]).await;
-        assert_eq!((answer.status, &answer.bytes), (200, &whole.bytes), "{accept}");
+        let response = api.get_with(&path, &[("accept", accept)]).await;
+        assert_eq!((response.status, &response.bytes), (200, &whole.bytes), "{accept}");
     }
     for query in
         ["size=48&size=48", "size=48&size=64", "size=048", "size=49", "size", "size=", "size=48%20", "size=%34"]
     {
-        get_with(&api, &format!("{path}?{query}"), &[]).await.expect_status(400);
+        api.get(&format!("{path}?{query}")).await.expect_status(400);
     }
-    // A name in percent-encoding is not cached, and not another picture either.
-    assert_eq!(get_with(&api, &format!("{path}?s%69ze=48"), &[]).await.status, 200);
+    // A percent-encoded parameter name is not cached, and not another picture either.
+    assert_eq!(api.get(&format!("{path}?s%69ze=48")).await.status, 200);
     for unknown in ["", "x", "0123456789abcdef0123456789abcdef.jpg", "0123456789abcdef0123456789abcdef.png?a"] {
-        get_with(&api, &format!("/api/user/media/{unknown}"), &[]).await.expect_status(404);
+        api.get(&format!("/api/user/media/{unknown}")).await.expect_status(404);
     }
     let expected = ["", "size=48", "size=96"].into_iter().flat_map(|query| {
         let accepts = if query.is_empty() { vec![""] } else { vec!["", "image/webp"] };
         let path = &path;
         accepts.into_iter().map(move |accept| format!("{path} {query} {accept}"))
     });
-    assert_eq!(keys(&data), expected.collect());
-    stack.shutdown();
+    assert_eq!(keys(data), expected.collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cached_response_is_the_same_for_every_request_of_its_key() {
-    let (stack, data) = start();
-    let api = Api::at(&stack.env().base);
+    let stack = start();
+    let (api, data) = (&stack.api, &stack.data);
     for query in ["", "?size=48"] {
-        let path = path_of_picture(&api, &noise(100)).await + query;
+        let path = upload(api, &noise(100)).await + query;
         let media_server = Api::at(&stack.env().media_server);
-        let direct = get_with(&media_server, &path, &[]).await;
+        let direct = media_server.get(&path).await;
         assert_eq!(direct.status, 200);
         let etag = direct.header("etag");
         let many = (0..100).map(|number| format!("x-{number}")).collect::<Vec<_>>();
@@ -161,79 +138,77 @@ async fn a_cached_response_is_the_same_for_every_request_of_its_key() {
             (vec![("x-if-none-match", "*"), ("x-now", "9999999999.0")], 200),
             (many, 431),
         ] {
-            // A new picture for each, so that this request is the one that fills the cache, if any does.
-            let path = linked(&data, path.split('?').next().unwrap(), 1).remove(0) + query;
-            let own = get_with(&media_server, &path, &[]).await;
+            // A new picture each time: the cache is empty for it.
+            let path = linked(data, path.split('?').next().unwrap(), 1).remove(0) + query;
+            let own = media_server.get(&path).await;
             let headers: Vec<_> = headers
                 .iter()
                 .map(|(name, value)| match *name {
-                    // A rendition is as old as its creation.
+                    // The modification time of a rendition is that of its creation.
                     "if-modified-since" => (*name, own.header("last-modified").to_owned()),
                     _ => (*name, value.replace(id_of(direct.header("etag")), id_of(&path))),
                 })
                 .collect();
             let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let first = get_with(&api, &path, &headers).await;
+            let first = api.get_with(&path, &headers).await;
             assert_eq!(first.status, status, "{headers:?}");
-            let head = send(api.request("HEAD", &path)).await;
+            let head = api.head(&path).await;
             assert_eq!((head.status, head.header("content-length")), (200, direct.header("content-length")));
             for _ in 0..3 {
-                let answer = get_with(&api, &path, &[]).await;
-                assert_eq!((answer.status, &answer.bytes), (200, &direct.bytes), "after {headers:?}");
+                let response = api.get(&path).await;
+                assert_eq!((response.status, &response.bytes), (200, &direct.bytes), "after {headers:?}");
                 for name in ["content-type", "cache-control", "x-content-type-options", "content-security-policy"] {
-                    assert_eq!(answer.header(name), direct.header(name), "{name}");
-                    assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}");
+                    assert_eq!(response.header(name), direct.header(name), "{name}");
+                    assert_eq!(response.headers.get_all(name).iter().count(), 1, "{name}");
                 }
             }
         }
     }
-    stack.shutdown();
 }
 
-/// The 32 digits that name a picture, in a path or an `ETag`.
+/// The picture id in a path or an `ETag`.
 fn id_of(text: &str) -> &str {
     let text = text.trim_start_matches("/api/user/media/").trim_start_matches('"');
     &text[..32]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_range_and_large_pictures_write_nothing_to_the_cache() {
-    let (stack, data) = start();
-    let api = Api::at(&stack.env().base);
-    let large = path_of_picture(&api, &noise(1000)).await;
-    let small = path_of_picture(&api, &noise(100)).await;
+async fn head_range_and_large_pictures_are_not_cached() {
+    let stack = start();
+    let (api, data) = (&stack.api, &stack.data);
+    let large = upload(api, &noise(1000)).await;
+    let small = upload(api, &noise(100)).await;
     for path in [&large, &small] {
         for number in 0..60 {
             let path = format!("{path}?{number}");
-            assert_eq!(send(api.request("HEAD", &path)).await.status, 200);
-            let answer = get_with(&api, &path, &[("range", "bytes=5-5")]).await;
-            assert_eq!((answer.status, answer.bytes.len()), (206, 1));
+            assert_eq!(api.head(&path).await.status, 200);
+            let response = api.get_with(&path, &[("range", "bytes=5-5")]).await;
+            assert_eq!((response.status, response.bytes.len()), (206, 1));
         }
     }
-    let answer = get_with(&api, &large, &[]).await;
-    assert!(answer.status == 200 && answer.bytes.len() > 2_000_000);
-    let modified = answer.header("last-modified");
-    for condition in [("if-none-match", answer.header("etag")), ("if-modified-since", modified)] {
-        let known = get_with(&api, &large, &[condition]).await;
-        assert_eq!((known.status, known.header("etag")), (304, answer.header("etag")));
+    let response = api.get(&large).await;
+    assert!(response.status == 200 && response.bytes.len() > 2_000_000);
+    let modified = response.header("last-modified");
+    for condition in [("if-none-match", response.header("etag")), ("if-modified-since", modified)] {
+        let known = api.get_with(&large, &[condition]).await;
+        assert_eq!((known.status, known.header("etag")), (304, response.header("etag")));
     }
-    assert_eq!(keys(&data), BTreeSet::new());
+    assert_eq!(keys(data), BTreeSet::new());
     assert_eq!(disk_bytes(&data.join("nginx/proxy")), 0);
-    stack.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cache_directory_is_bounded_under_requests_for_many_pictures() {
-    /// 128 MB, and what is being written.
+async fn the_cache_directory_stays_within_its_limit() {
+    /// 128 MiB, and margin for files in the making.
     const DIRECTORY_BYTES_MAX: u64 = 160 << 20;
-    let (stack, data) = start();
-    let api = Api::at(&stack.env().base);
-    let path = path_of_picture(&api, &noise(145)).await;
-    let length = get_with(&api, &path, &[]).await.bytes.len();
-    assert!((60_000..=65_536).contains(&length), "as large as the cache takes them: {length}");
-    let paths = linked(&data, &path, 6000);
-    let large = path_of_picture(&api, &noise(1800)).await;
-    let large = linked(&data, &large, 400);
+    let stack = start();
+    let (api, data) = (&stack.api, &stack.data);
+    let path = upload(api, &noise(145)).await;
+    let length = api.get(&path).await.bytes.len();
+    assert!((60_000..=65_536).contains(&length), "just below the largest that is cached: {length}");
+    let paths = linked(data, &path, 6000);
+    let large = upload(api, &noise(1800)).await;
+    let large = linked(data, &large, 400);
     let done = Arc::new(AtomicBool::new(false));
     let watch = {
         let (done, nginx) = (Arc::clone(&done), data.join("nginx"));
@@ -247,16 +222,15 @@ async fn the_cache_directory_is_bounded_under_requests_for_many_pictures() {
     };
     // 6,000 × 62 kB, and 400 × 9.7 MB.
     for (paths, length) in [(&paths, Some(length)), (&large, None)] {
-        let gets = paths.iter().map(|path| get_with(&api, path, &[]));
-        let mut answers = stream::iter(gets).buffer_unordered(32);
-        while let Some(answer) = answers.next().await {
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            assert!(length.is_none_or(|length| answer.bytes.len() == length));
+        let gets = paths.iter().map(|path| api.get(path));
+        let mut responses = stream::iter(gets).buffer_unordered(32);
+        while let Some(response) = responses.next().await {
+            assert_eq!(response.status, 200, "{}", response.text());
+            assert!(length.is_none_or(|length| response.bytes.len() == length));
         }
     }
     done.store(true, Ordering::Relaxed);
     let most = watch.await.unwrap();
     println!("{most} bytes at most");
     assert!(most <= DIRECTORY_BYTES_MAX, "{most}");
-    stack.shutdown();
 }

@@ -1,49 +1,51 @@
-//! Clients that refresh while Redis stalls, is killed, and loses its last second: none is signed out.
+//! Clients that refresh while Redis hangs, is killed, and loses its last second of writes: no session is revoked.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use auth_api::tokens::successor_jti;
-use deploy::{Options, Part, Signal, Stack};
+use deploy::{Part, Signal};
 use futures_util::future::join_all;
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::support::{Api, Person, claims, is_unavailable, redis, until, within_deadline};
+use crate::support::{OwnStack, TestUser, assert_unavailable, claims, redis, wait_until, within_deadline};
 
 const CLIENTS: usize = 200;
 
-/// Of one user at most, as `SESSIONS_MAX` has it.
+/// The default of `SESSIONS_MAX`.
 const SESSIONS_OF_A_USER: usize = 50;
 
-/// Between a 503 and the next attempt: more attempts than any client would make.
+/// The pause after a 503: shorter than that of any real client.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// A client that is signed in, and retries what is 503.
+/// Settings that make passwords cheap.
+const CHEAP_PASSWORDS: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_PASSES", "1")];
+
+/// A signed-in client that retries after a 503.
 struct Client {
-    person: Person,
+    user: TestUser,
     rotations: usize,
     unavailable: usize,
 }
 
 impl Client {
-    /// Refreshes once; each token has one successor, however often it is presented.
+    /// Refreshes once, and asserts that the token has only one successor, however often it is presented.
     async fn refresh(&mut self) {
-        let answer = loop {
-            let answer = within_deadline("refresh", self.person.refresh()).await;
-            if answer.status != 503 {
-                break answer;
+        let response = loop {
+            let response = within_deadline("refresh", self.user.refresh()).await;
+            if response.status != 503 {
+                break response;
             }
-            is_unavailable("refresh", &answer);
+            assert_unavailable("refresh", &response);
             self.unavailable += 1;
-            tokio::time::sleep(RETRY_AFTER).await;
+            sleep(RETRY_AFTER).await;
         };
-        let pair = answer.expect_status(200).json();
-        let text = |name: &str| pair[name].as_str().unwrap().to_owned();
-        let expected = successor_jti(jti(&self.person.refresh));
-        (self.person.access, self.person.refresh) = (text("access"), text("refresh"));
-        assert_eq!(jti(&self.person.refresh), expected, "the session was forked");
+        let expected = successor_jti(jti(&self.user.refresh));
+        self.user = self.user.with_tokens(&response.expect_status(200).json());
+        assert_eq!(jti(&self.user.refresh), expected, "the session was forked");
         self.rotations += 1;
     }
 }
@@ -52,62 +54,52 @@ fn jti(token: &str) -> Uuid {
     claims(token)["jti"].as_str().unwrap().parse().unwrap()
 }
 
-/// A stack whose passwords cost little.
-fn options() -> Options {
-    Options::scratch().unwrap().with("ARGON2_MEMORY_KIB", "8").with("ARGON2_PASSES", "1")
-}
-
-async fn sign_in(stack: &Stack) -> Vec<Client> {
-    let api = Api::at(&stack.env().base);
-    let mut people = Vec::new();
-    while people.len() < CLIENTS {
-        let person = Person::at(&api).await;
-        let others = join_all((1..SESSIONS_OF_A_USER).map(|_| Person::sign_in(&api, &person.email))).await;
-        people.push(person);
-        people.extend(others);
+async fn sign_in(stack: &OwnStack) -> Vec<Client> {
+    let mut users = Vec::new();
+    while users.len() < CLIENTS {
+        let user = TestUser::at(&stack.api).await;
+        users.extend(join_all((1..SESSIONS_OF_A_USER).map(|_| user.sign_in_again())).await);
+        users.push(user);
     }
-    people.into_iter().map(|person| Client { person, rotations: 0, unavailable: 0 }).collect()
+    users.into_iter().map(|user| Client { user, rotations: 0, unavailable: 0 }).collect()
 }
 
-/// All refresh once, at the same time.
+/// All clients refresh once, concurrently.
 async fn all_refresh(clients: &mut [Client]) {
     join_all(clients.iter_mut().map(Client::refresh)).await;
 }
 
-/// Longer than a request waits for Redis and the grace together.
-const STALL: Duration = Duration::from_secs(6);
+/// Longer than the Redis timeout of a request and the grace period together.
+const HANG: Duration = Duration::from_secs(6);
 
-/// The scripts that Redis has received before it stalls or meanwhile are executed when it resumes, each long after its
-/// client was answered, and has begun to retry.
+/// Redis executes the scripts that it has received when it resumes: long after their clients have got a 503 and retried.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_redis_signs_no_client_out_however_late_it_executes_scripts() {
-    let stack = Stack::start(options().with("REFRESH_GRACE_SECONDS", "2")).unwrap();
+async fn a_hung_redis_revokes_no_session_however_late_it_executes_scripts() {
+    let [memory, passes] = CHEAP_PASSWORDS;
+    let stack = OwnStack::start(&[memory, passes, ("REFRESH_GRACE_SECONDS", "2")]);
     let mut clients = sign_in(&stack).await;
     all_refresh(&mut clients).await;
     stack.signal(Part::Redis, Signal::STOP).unwrap();
     let resumed = async {
-        tokio::time::sleep(STALL).await;
+        sleep(HANG).await;
         stack.signal(Part::Redis, Signal::CONT).unwrap();
     };
     tokio::join!(all_refresh(&mut clients), resumed);
     assert!(clients.iter().all(|client| client.unavailable > 0), "a client has not noticed");
     all_refresh(&mut clients).await;
     assert!(clients.iter().all(|client| client.rotations == 3));
-    stack.shutdown();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_or_loses_its_last_rotations_signs_no_client_out() {
-    let options = options();
-    let append_only_files = options.data.join("redis/appendonlydir");
-    let stack = Stack::start(options).unwrap();
+async fn a_killed_redis_that_loses_the_last_rotations_revokes_no_session() {
+    let stack = OwnStack::start(&CHEAP_PASSWORDS);
     let mut clients = sign_in(&stack).await;
-    clients = killed_under_load(&stack, clients).await;
+    clients = kill_under_load(&stack, clients).await;
 
-    // What Redis writes from here on is lost: one rotation of each client.
-    let written = async || redis(stack.env(), &["INFO", "persistence"]).contains("aof_buffer_length:0");
-    until("all is written", Duration::from_secs(5), written).await;
-    let file = newest(&append_only_files);
+    // Redis loses what it writes from here on: one rotation of each client.
+    let is_written = async || redis(stack.env(), &["INFO", "persistence"]).contains("aof_buffer_length:0");
+    wait_until("the append-only file is written", Duration::from_secs(5), is_written).await;
+    let file = newest_file(&stack.data.join("redis/appendonlydir"));
     let length = file.metadata().unwrap().len();
     all_refresh(&mut clients).await;
     stack.kill(Part::Redis).unwrap();
@@ -117,17 +109,16 @@ async fn a_redis_that_is_killed_or_loses_its_last_rotations_signs_no_client_out(
     stack.restart(Part::Redis).unwrap();
     all_refresh(&mut clients).await;
     all_refresh(&mut clients).await;
-    stack.shutdown();
 }
 
-/// Redis is killed and started again under clients that refresh all the time.
-async fn killed_under_load(stack: &Stack, clients: Vec<Client>) -> Vec<Client> {
+/// Kills and restarts Redis while all clients refresh continuously.
+async fn kill_under_load(stack: &OwnStack, clients: Vec<Client>) -> Vec<Client> {
     const KILLS: usize = 3;
-    let ended = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::new(AtomicBool::new(false));
     let refreshing = clients.into_iter().map(|mut client| {
-        let ended = Arc::clone(&ended);
+        let stopped = Arc::clone(&stopped);
         tokio::spawn(async move {
-            while !ended.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 client.refresh().await;
             }
             client
@@ -135,20 +126,20 @@ async fn killed_under_load(stack: &Stack, clients: Vec<Client>) -> Vec<Client> {
     });
     let refreshing: Vec<_> = refreshing.collect();
     for _ in 0..KILLS {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_millis(500)).await;
         stack.kill(Part::Redis).unwrap();
         stack.restart(Part::Redis).unwrap();
     }
-    ended.store(true, Ordering::Relaxed);
+    stopped.store(true, Ordering::Relaxed);
     let clients: Vec<Client> = join_all(refreshing).await.into_iter().map(Result::unwrap).collect();
     let total = |count: fn(&Client) -> usize| clients.iter().map(count).sum::<usize>();
-    println!("{} refreshes, {} answers of 503", total(|client| client.rotations), total(|client| client.unavailable));
+    println!("{} refreshes, {} responses of 503", total(|client| client.rotations), total(|client| client.unavailable));
     assert!(total(|client| client.unavailable) > 0, "no client has noticed");
     clients
 }
 
-/// The append-only file that Redis writes to.
-fn newest(directory: &PathBuf) -> std::fs::File {
+/// The append-only file that Redis is writing.
+fn newest_file(directory: &Path) -> std::fs::File {
     let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let newest = files.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).max().unwrap();
     std::fs::File::options().write(true).open(newest).unwrap()

@@ -1,8 +1,8 @@
-//! Rotation of refresh tokens against a model of it, on a real Redis.
+//! Model test of refresh token rotation, on a real Redis.
 //!
-//! Time passes by moving what Redis has stored back; no test sleeps. A stall is a script that is executed past its
-//! deadline. A lost write is the session's key as it was before its last rotation. The replicas of the previous release
-//! run its script, on the same sessions.
+//! Time passes by moving the stored times back; no test sleeps. A hang is a script that is executed past its deadline. A
+//! lost write restores the session's key to its state before the last rotation. Replicas of the previous release run their
+//! own script on the same sessions.
 
 mod fixture;
 
@@ -10,29 +10,28 @@ use auth_api::store::sessions::{self, Restamp, RotationOutcome};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use fixture::{Fixture, Links, SECONDS_OF_A_CASE, outcome_of};
+use fixture::{Connections, Fixture, SECONDS_OF_A_CASE, outcome_of};
 
-/// Longer than a case takes, so that only [`Event::Wait`] decides on which side of it a token is.
+/// Longer than a case takes: only [`Event::Wait`] exceeds it.
 const GRACE: u64 = 2 * SECONDS_OF_A_CASE;
 
-/// What may happen to a session.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// The token so many steps behind the newest is presented, for an account with this stamp.
+    /// Presents the token `behind` steps before the newest one, for an account with this stamp.
     Present { behind: usize, stamp: Stamp },
     /// The same, in a script that is executed past its deadline.
     PresentLate { behind: usize },
     /// The same at a replica of the previous release.
     PresentToPreviousRelease { behind: usize },
-    /// Time passes: the grace as often.
+    /// Time passes, in grace periods.
     Wait(u64),
-    /// A password is about to change, or has.
+    /// A password is being changed, or was changed.
     Restamp(Restamp),
     /// Redis loses its last rotations.
     LoseRotations(usize),
-    /// The user ends it.
+    /// The user logs out.
     LogOut,
-    /// Redis ends it: it expires, or an operator deletes its key.
+    /// The session expires, or an operator deletes its key.
     Expire,
 }
 
@@ -58,11 +57,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 1..30)
 }
 
-/// A session as the model has it. Tokens are numbered in the order of their chain.
+/// A session in the model. Tokens are numbered in the order of rotation.
 #[derive(Clone, Debug)]
 struct Session {
     current: usize,
-    /// When the current token was issued, and how long ago that is: only what was waited for counts.
+    /// When the current token was issued, and for how long events have waited since.
     rotated: Option<(u64, u64)>,
     /// The token whose successor is stored.
     linked: usize,
@@ -70,7 +69,7 @@ struct Session {
     announced: u128,
 }
 
-/// What a presented token must come to.
+/// The expected outcome for a presented token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     Rotated,
@@ -105,11 +104,11 @@ impl Session {
     }
 }
 
-/// The model, and the session in Redis that it must agree with.
+/// The model, and the session in Redis that it is compared with.
 struct Run<'a> {
     fixture: Fixture<'a>,
     session: Option<Session>,
-    /// What the session was before each rotation: in the model, and in Redis.
+    /// The states before each rotation, of the model and in Redis.
     before: Vec<(Session, Vec<u8>)>,
     /// The newest token that was issued.
     newest: usize,
@@ -131,7 +130,7 @@ impl Run<'_> {
             Event::PresentLate { behind } => {
                 let before = self.fixture.dump().await;
                 self.fixture.present_late(self.token(behind), self.stamp(Stamp::Current)).await;
-                prop_assert_eq!(self.fixture.dump().await, before, "a late script has changed something");
+                prop_assert_eq!(self.fixture.dump().await, before, "a late script changed the session");
             }
             Event::PresentToPreviousRelease { behind } => {
                 let number = self.stamp(Stamp::Current);
@@ -165,7 +164,7 @@ impl Run<'_> {
         }
     }
 
-    /// Compares an outcome with the model's, which then goes on from it.
+    /// Compares an outcome with that of the model, and applies it to the model.
     async fn presented(
         &mut self,
         token: usize,
@@ -187,7 +186,7 @@ impl Run<'_> {
             (Some(Expected::Repeated { issued_at }), RotationOutcome::Rotated { issued_at: repeated, now }) => {
                 prop_assert_eq!(repeated, issued_at);
                 prop_assert!(now >= issued_at);
-                prop_assert_eq!(self.fixture.dump().await, before, "a repeat has changed something");
+                prop_assert_eq!(self.fixture.dump().await, before, "a repeat changed the session");
             }
             (Some(Expected::Reuse), RotationOutcome::ReuseDetected) => self.end(),
             _ => prop_assert!(false, "token {} of {:?}: {:?}, not {:?}", token, self.session, outcome, expected),
@@ -221,7 +220,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Only rotations are lost: what the model remembers of stamps and of time stays.
+    /// Reverts rotations; stamps and elapsed time stay.
     async fn lose(&mut self, count: usize) {
         let Some(at) = self.before.len().checked_sub(count).filter(|_| self.session.is_some()) else { return };
         let (session, dump) = self.before.drain(at..).next().unwrap();
@@ -237,8 +236,8 @@ impl Run<'_> {
     }
 }
 
-async fn follow_the_model(links: &Links, events: &[Event]) -> Result<(), TestCaseError> {
-    let fixture = Fixture::create(links, GRACE).await;
+async fn agrees_with_the_model(connections: &Connections, events: &[Event]) -> Result<(), TestCaseError> {
+    let fixture = Fixture::create(connections, GRACE).await;
     let session = Session { current: 0, rotated: None, linked: 0, stamp: 0, announced: 0 };
     let mut run = Run { fixture, session: Some(session), before: Vec::new(), newest: 0, stamps: 0 };
     for event in events {
@@ -251,41 +250,40 @@ async fn follow_the_model(links: &Links, events: &[Event]) -> Result<(), TestCas
 fn check<E: std::fmt::Debug>(
     cases: u32,
     strategy: &impl Strategy<Value = Vec<E>>,
-    case: &impl AsyncFn(&Links, &[E]) -> Result<(), TestCaseError>,
+    case: &impl AsyncFn(&Connections, &[E]) -> Result<(), TestCaseError>,
 ) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _entered = runtime.enter();
-    let links = Links::new();
+    let connections = Connections::new();
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    runner.run(strategy, |events| runtime.block_on(case(&links, &events))).unwrap();
+    runner.run(strategy, |events| runtime.block_on(case(&connections, &events))).unwrap();
 }
 
 #[test]
-fn rotation_follows_its_model_through_stalls_lost_writes_and_a_rolling_update() {
-    check(400, &events(), &follow_the_model);
+fn rotation_agrees_with_its_model_under_hangs_lost_writes_and_a_rolling_update() {
+    check(400, &events(), &agrees_with_the_model);
 }
 
-/// What happens to a client that keeps to the rules.
+/// A fault that affects a well-behaved client.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Nothing.
     None,
-    /// Redis stalls: the script is executed late, and the client gets 503.
-    Stall,
+    /// Redis hangs: the script is executed late, and the client gets 503.
+    Hang,
     /// The response is lost.
     LostResponse,
     /// Redis loses this rotation.
     LostRotation,
     /// Another tab presents the same token.
     SecondTab,
-    /// Time passes: the grace as often.
+    /// Time passes, in grace periods.
     Wait(u64),
 }
 
 fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let fault = prop_oneof![
         Just(Fault::None),
-        Just(Fault::Stall),
+        Just(Fault::Hang),
         Just(Fault::LostResponse),
         Just(Fault::LostRotation),
         Just(Fault::SecondTab),
@@ -294,17 +292,17 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
     prop::collection::vec(fault, 1..20)
 }
 
-async fn stays_signed_in(links: &Links, faults: &[Fault]) -> Result<(), TestCaseError> {
-    let fixture = Fixture::create(links, GRACE).await;
+async fn stays_signed_in(connections: &Connections, faults: &[Fault]) -> Result<(), TestCaseError> {
+    let fixture = Fixture::create(connections, GRACE).await;
     let mut token = 0;
-    // Of one that was lost the rest of its second is: another loss would be of two rotations.
+    // A second loss within the same second would lose two rotations.
     let mut was_lost = false;
     for fault in faults {
         if let Fault::Wait(graces) = fault {
             fixture.move_rotated_at_back(graces * (GRACE + SECONDS_OF_A_CASE)).await;
             continue;
         }
-        if matches!(fault, Fault::Stall) {
+        if matches!(fault, Fault::Hang) {
             fixture.present_late(token, 0).await;
         }
         let (outcome, before) = fixture.present(token, 0).await;
@@ -314,7 +312,7 @@ async fn stays_signed_in(links: &Links, faults: &[Fault]) -> Result<(), TestCase
         prop_assert_eq!(issued_at, now, "each token is rotated once");
         if matches!(fault, Fault::LostResponse | Fault::SecondTab) {
             let (RotationOutcome::Rotated { issued_at: repeated, .. }, _) = fixture.present(token, 0).await else {
-                return Err(TestCaseError::fail(format!("token {token} is not repeated within the grace")));
+                return Err(TestCaseError::fail(format!("token {token} is not repeatable within the grace period")));
             };
             prop_assert_eq!(repeated, issued_at);
         }
@@ -325,7 +323,7 @@ async fn stays_signed_in(links: &Links, faults: &[Fault]) -> Result<(), TestCase
         was_lost = loses;
         token += 1;
     }
-    // Whose token was stolen loses the session to the reuse of it, and to nothing else.
+    // Only reuse revokes the session.
     if token >= 2 && !was_lost {
         prop_assert_eq!(outcome_of(fixture.present(token - 2, 0).await), RotationOutcome::ReuseDetected);
         prop_assert_eq!(outcome_of(fixture.present(token, 0).await), RotationOutcome::SessionNotFound);
@@ -335,6 +333,6 @@ async fn stays_signed_in(links: &Links, faults: &[Fault]) -> Result<(), TestCase
 }
 
 #[test]
-fn a_client_stays_signed_in_through_stalls_lost_responses_and_lost_rotations() {
+fn a_client_stays_signed_in_under_hangs_lost_responses_and_lost_rotations() {
     check(400, &faults(), &stays_signed_in);
 }

@@ -1,137 +1,127 @@
-//! One server: with TLS, behind a network that falls silent, and asleep.
+//! One server: with TLS, with network faults, and blocked by a command.
 
 use std::fs;
 use std::time::Duration;
 
 use deploy::{Part, RedisServer};
-use tokio::time::Instant;
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
 
-use crate::redis::{stack_on, until_signed_out};
+use crate::redis::stack_on;
 use crate::support::{
-    Api, Certificates, Fault, Person, Proxy, RedisNode, Scratch, endure, is_back, is_in_order, is_unavailable, until,
-    within_deadline,
+    Api, Certificates, Fault, Proxy, RedisNode, Scratch, TestUser, assert_unavailable, run_under_fault, wait_until,
+    wait_until_ok, wait_until_recovered, wait_until_signed_out, within_deadline,
 };
 
+const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_spoken_with_a_redis_whose_authority_is_trusted_and_no_other() {
+async fn tls_accepts_only_a_server_certificate_of_a_trusted_ca() {
     let (files, certificates) = (Scratch::new(), Certificates::new());
     let node = RedisNode::start(Some(&certificates), "").await;
-    let authorities = format!("{}/authorities.pem", files.text());
-    fs::copy(certificates.authority(), &authorities).unwrap();
+    let trusted = format!("{}/trusted.pem", files.text());
+    fs::copy(certificates.ca(), &trusted).unwrap();
     let url = format!("rediss://127.0.0.1:{}/0", node.port);
-    let stack = stack_on(&url, &files, &[("REDIS_CA_FILE", &authorities)]);
-    let person = Person::at(&Api::at(&stack.env().base)).await;
-    is_in_order(&person).await;
-    assert_eq!(node.ask(&["DEL", &person.session_key()]), "1");
-    until_signed_out(&person).await;
+    let stack = stack_on(&url, &files, &[("REDIS_CA_FILE", &trusted)]);
+    let user = TestUser::at(&stack.api).await;
+    wait_until_recovered(&user).await;
+    assert_eq!(node.run(&["DEL", &user.session_key()]), "1");
+    wait_until_signed_out(&user).await;
 
-    let person = Person::sign_in(&person.api, &person.email).await;
-    fs::copy(certificates.other_authority(), &authorities).unwrap();
+    let user = user.sign_in_again().await;
+    fs::copy(certificates.other_ca(), &trusted).unwrap();
     stack.stop(Part::AuthApi).unwrap();
     stack.launch(Part::AuthApi).unwrap();
     let auth_api = Api::at(&stack.env().auth_api);
     let listens = async || auth_api.request("GET", "/healthz").send().await.is_ok();
-    until("auth-api listens", Duration::from_secs(10), listens).await;
-    let me = within_deadline("me", auth_api.get_as("/api/user/me/", &person.access)).await;
-    is_unavailable("me", &me);
-    stack.shutdown();
+    wait_until("auth-api listens", Duration::from_secs(10), listens).await;
+    assert_unavailable("me", &within_deadline("me", user.via(&auth_api).me()).await);
 }
 
-/// The link notices by itself, and nobody who asks waits for longer than the deadline, however many there are.
+/// The health check notices each fault, and no request waits beyond the deadline, however many there are.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silent_network_and_a_demoted_master_are_503_in_time_and_in_order_by_itself_after() {
+async fn a_network_blackhole_and_a_demoted_master_are_503_in_time_and_recover() {
     let files = Scratch::new();
     let node = RedisNode::start(None, "").await;
     let proxy = Proxy::to(node.port).await;
     let stack = stack_on(&format!("redis://127.0.0.1:{}/0", proxy.port), &files, &[]);
-    let person = Person::at(&Api::at(&stack.env().base)).await;
-    is_in_order(&person).await;
+    let user = TestUser::at(&stack.api).await;
+    wait_until_recovered(&user).await;
+    let is_unavailable = async || user.me().await.status == 503;
     for round in 0..2 {
-        proxy.silence(true);
-        let asked: Vec<_> = (0..200)
-            .map(|_| {
-                let person = person.clone();
-                tokio::spawn(async move { within_deadline("me", person.me()).await.status })
-            })
-            .collect();
-        for status in asked {
-            let status = status.await.unwrap();
-            // What was read a moment ago may be remembered.
-            assert!(matches!(status, 200 | 503), "{status}");
+        proxy.set(Fault::Blackhole);
+        for response in join_all((0..200).map(|_| within_deadline("me", user.me()))).await {
+            // 200: still cached.
+            assert!(matches!(response.status, 200 | 503), "{}", response.status);
         }
-        let away = async || person.me().await.status == 503;
-        let noticed = until("me is 503", Duration::from_secs(5), away).await;
-        let at_once = async || {
+        let noticed = wait_until("me is 503", NOTICED_WITHIN, is_unavailable).await;
+        let fails_fast = async || {
             let since = Instant::now();
-            is_unavailable("me", &within_deadline("me", person.me()).await);
+            assert_unavailable("me", &within_deadline("me", user.me()).await);
             since.elapsed() < Duration::from_millis(300)
         };
-        until("me is 503 at once", Duration::from_secs(5), at_once).await;
-        proxy.silence(false);
+        wait_until("me is 503 at once", NOTICED_WITHIN, fails_fast).await;
+        proxy.set(Fault::None);
         let since = Instant::now();
-        is_in_order(&person).await;
-        println!("round {round}: 503 after {noticed:?}, back after {:?}", since.elapsed());
+        wait_until_recovered(&user).await;
+        println!("round {round}: 503 after {noticed:?}, recovered after {:?}", since.elapsed());
     }
 
-    // A replica may have old sessions, and takes no new ones.
-    let nobody = RedisServer::free_port().unwrap().to_string();
-    node.ask(&["REPLICAOF", "127.0.0.1", &nobody]);
-    let away = async || person.me().await.status == 503;
-    until("me is 503", Duration::from_secs(5), away).await;
-    node.ask(&["REPLICAOF", "NO", "ONE"]);
-    is_in_order(&person).await;
-    stack.shutdown();
+    // A replica may have stale sessions, and is read-only.
+    let closed_port = RedisServer::free_port().unwrap().to_string();
+    node.run(&["REPLICAOF", "127.0.0.1", &closed_port]);
+    wait_until("me is 503", NOTICED_WITHIN, is_unavailable).await;
+    node.run(&["REPLICAOF", "NO", "ONE"]);
+    wait_until_recovered(&user).await;
 }
 
-/// Redis has rotated the token when its client gets 503, and the outage is longer than the grace.
+/// Redis has rotated the token although the client gets 503, and the outage is longer than the grace period.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_whose_reply_an_outage_has_lost_is_repeated_and_one_before_it_is_not() {
+async fn a_rotation_whose_reply_was_lost_is_repeatable_after_the_outage_and_older_reuse_revokes() {
     let files = Scratch::new();
     let node = RedisNode::start(None, "").await;
     let proxy = Proxy::to(node.port).await;
     let url = format!("redis://127.0.0.1:{}/0", proxy.port);
     let stack = stack_on(&url, &files, &[("REFRESH_GRACE_SECONDS", "1")]);
-    let person = Person::at(&Api::at(&stack.env().base)).await;
-    let victim = Person::sign_in(&person.api, &person.email).await;
-    let rotated_at = |of: &Person| node.ask(&["HGET", &of.session_key(), "rotated_at"]);
+    let user = TestUser::at(&stack.api).await;
+    let victim = user.sign_in_again().await;
+    let rotated_at = |user: &TestUser| node.run(&["HGET", &user.session_key(), "rotated_at"]);
     victim.refresh().await.expect_status(200);
-    // As if it were long ago.
-    node.ask(&["HINCRBY", &victim.session_key(), "rotated_at", "-60"]);
-    // So that the account is cached, and is not asked for first.
+    // As if 60 s had passed.
+    node.run(&["HINCRBY", &victim.session_key(), "rotated_at", "-60"]);
+    // Fills the cache with the account, which a refresh reads first.
     for _ in 0..2 {
-        person.me().await.expect_status(200);
+        user.me().await.expect_status(200);
     }
 
-    // On a slow machine the account's cache entry expires before the request: reading it again fails, and nothing is rotated.
+    // On a slow machine the cache entry expires before the refresh: reading the account fails, and nothing is rotated.
     let mut issued_at = String::new();
     for _ in 0..10 {
-        is_in_order(&person).await;
-        proxy.fail(Fault::LostReplies);
-        is_unavailable("refresh", &within_deadline("refresh", person.refresh()).await);
-        issued_at = rotated_at(&person);
+        wait_until_recovered(&user).await;
+        proxy.set(Fault::LostReplies);
+        assert_unavailable("refresh", &within_deadline("refresh", user.refresh()).await);
+        issued_at = rotated_at(&user);
         if !issued_at.is_empty() {
             break;
         }
-        proxy.fail(Fault::None);
+        proxy.set(Fault::None);
     }
     assert!(!issued_at.is_empty(), "the token was not rotated");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    proxy.fail(Fault::None);
-    is_back("refresh", async || person.refresh().await.status).await;
-    assert_eq!(rotated_at(&person), issued_at);
+    sleep(Duration::from_secs(2)).await;
+    proxy.set(Fault::None);
+    wait_until_ok("refresh", async || user.refresh().await.status).await;
+    assert_eq!(rotated_at(&user), issued_at);
     victim.refresh().await.expect_unauthorized();
-    assert_eq!(node.ask(&["EXISTS", &victim.session_key()]), "0", "reuse revokes the session");
-    stack.shutdown();
+    assert!(!node.exists(&victim.session_key()), "reuse revokes the session");
 }
 
-/// `DEBUG SLEEP` stops all that Redis does, as a slow command or a fork of a large process would.
+/// `DEBUG SLEEP` blocks Redis, as a slow command or a fork of a large process would.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_of_people_endures_a_redis_that_sleeps() {
+async fn under_load_a_blocked_redis_causes_503_only_and_recovers() {
     let files = Scratch::new();
     let node = RedisNode::start(None, "enable-debug-command yes").await;
     let stack = stack_on(&format!("redis://127.0.0.1:{}/0", node.port), &files, &[]);
-    let api = Api::at(&stack.env().base);
-    let sleep = |seconds: &str| assert_eq!(node.ask(&["DEBUG", "SLEEP", seconds]), "OK");
-    endure("Redis sleeps for a second", &api, false, async |_| sleep("1")).await;
-    endure("Redis sleeps for four", &api, true, async |_| sleep("4")).await;
+    let block = |seconds: &str| assert_eq!(node.run(&["DEBUG", "SLEEP", seconds]), "OK");
+    run_under_fault("Redis is blocked for 1 s", &stack.api, false, async |_| block("1")).await;
+    run_under_fault("Redis is blocked for 4 s", &stack.api, true, async |_| block("4")).await;
 }

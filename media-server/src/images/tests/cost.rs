@@ -1,6 +1,6 @@
 //! What decoding costs, in steps.
 
-use shared::workers::StopSignal;
+use shared::worker_pool::StopSignal;
 
 use super::super::work::Work;
 use super::*;

@@ -1,5 +1,5 @@
-//! Random orders of uploads, removals, deletions, sweeps, crashes and repairs by hand, on a real Postgres and a storage
-//! that is a list. Nothing that has an owner is ever deleted, and in the end nothing else is left.
+//! Model test of picture ownership: random sequences of uploads, removals, deletions, sweeps, crashes and manual edits, on
+//! a real Postgres and an in-memory storage. No owned picture is ever deleted, and in the end no other is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,41 +7,39 @@ use std::time::Duration;
 use auth_api::store::{self, Connection, PostgresConfig, migrations, picture_deletions, stored_pictures};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shared::media_api::ImageId;
-use shared::random::Random;
 
-use crate::support::{postgres, stack, unique};
+use crate::support::{image_id, postgres, stack, unique};
 
-/// Of an upload, in seconds; and of an orphan.
+/// In seconds.
 const UPLOAD_GRACE: u64 = 60;
 const ORPHAN_GRACE: u64 = 1000;
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 const CASES: u32 = 150;
 
-/// What may happen.
+/// An event; `usize` is the index of a user or of a task in progress.
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    /// Somebody begins to upload: as a new user, or in place of the picture they have.
+    /// An upload starts: of a new user, or in place of an existing picture.
     Upload,
-    /// Somebody's picture is taken away.
+    /// A user removes their picture.
     Remove(usize),
-    /// A replica looks for what is due.
+    /// A replica claims a deletion that is due.
     Delete,
-    /// A replica begins to sweep.
+    /// A replica starts a sweep.
     Sweep,
-    /// Whoever is at work does their next step.
+    /// A task does its next step.
     Step(usize),
-    /// They do no more.
+    /// A task ends before its next step.
     Crash(usize),
     /// Time passes, in seconds.
     Wait(u64),
-    /// An operator restores an old back-up: somebody has no picture any more, without a note.
-    Forget(usize),
-    /// And gives the picture back.
-    GiveBack(usize),
-    /// A picture is stored that nobody knows of.
-    Plant,
+    /// An operator restores an old back-up: a user loses the reference to their picture, and no deletion is pending.
+    LoseReference(usize),
+    /// The operator restores the reference.
+    Restore(usize),
+    /// A picture is stored without a pending deletion.
+    InjectOrphan,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -54,95 +52,95 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         12 => any.clone().prop_map(Event::Step),
         1 => any.clone().prop_map(Event::Crash),
         4 => prop_oneof![Just(20), Just(61), Just(1001)].prop_map(Event::Wait),
-        1 => any.clone().prop_map(Event::Forget),
-        1 => any.prop_map(Event::GiveBack),
-        1 => Just(Event::Plant),
+        1 => any.clone().prop_map(Event::LoseReference),
+        1 => any.prop_map(Event::Restore),
+        1 => Just(Event::InjectOrphan),
     ];
     prop::collection::vec(event, 1..60)
 }
 
-/// What somebody who is at work does next.
+/// The next step of a task in progress.
 #[derive(Clone, Debug)]
-enum Work {
-    /// Their upload is noted: store it.
+enum Task {
+    /// Store an upload, whose deletion is pending.
     Store(String),
-    /// It is stored: become its owner, in place of what this user has, or as a new one.
-    Adopt(String),
-    /// Its owner has been taken, or its deletion has begun: delete it, however late.
+    /// Attach a stored upload to a user, and cancel its pending deletion.
+    Attach(String),
+    /// Delete a detached picture from the storage, however late.
     Delete(String),
-    /// It is deleted: so is the note.
-    Finish(String),
-    /// These were stored, and old enough, when the sweep listed.
-    Note(Vec<String>),
+    /// Complete the pending deletion.
+    Complete(String),
+    /// Enqueue deletions of those of these pictures, listed by a sweep, that are orphans.
+    EnqueueOrphans(Vec<String>),
 }
 
-struct World {
+struct Model {
     client: Connection,
-    /// The ages of the pictures that are stored, in seconds.
+    /// The ages of the stored pictures, in seconds.
     storage: BTreeMap<String, u64>,
-    at_work: Vec<Work>,
-    /// Pictures that were taken from their owner without a note.
-    forgotten: Vec<String>,
+    tasks: Vec<Task>,
+    /// Pictures whose reference was lost.
+    lost: Vec<String>,
 }
 
-impl World {
-    async fn happens(&mut self, event: Event) {
+impl Model {
+    async fn apply(&mut self, event: Event) {
         match event {
             Event::Upload => {
-                let id = ImageId::new(&Random::system()).hex();
+                let id = image_id();
                 picture_deletions::note(&self.client, &id, Duration::from_secs(UPLOAD_GRACE)).await.unwrap();
-                self.at_work.push(Work::Store(id));
+                self.tasks.push(Task::Store(id));
             }
             Event::Remove(which) => self.remove(which).await,
             Event::Delete => {
                 picture_deletions::forget_owned(&self.client).await.unwrap();
                 if let Some(id) = picture_deletions::begin_due(&self.client, RETRY_PAUSE).await.unwrap() {
-                    self.at_work.push(Work::Delete(id));
+                    self.tasks.push(Task::Delete(id));
                 }
             }
             Event::Sweep => {
                 let old = self.storage.iter().filter(|(_, age)| **age >= ORPHAN_GRACE);
                 let listed = old.map(|(id, _)| id.clone()).collect();
-                self.at_work.push(Work::Note(listed));
+                self.tasks.push(Task::EnqueueOrphans(listed));
             }
-            Event::Step(who) if who < self.at_work.len() => {
-                let work = self.at_work.remove(who);
-                let next = self.step(work).await;
-                self.at_work.extend(next);
+            Event::Step(index) if index < self.tasks.len() => {
+                let task = self.tasks.remove(index);
+                let next = self.step(task).await;
+                self.tasks.extend(next);
             }
-            Event::Crash(who) if who < self.at_work.len() => drop(self.at_work.remove(who)),
+            Event::Crash(index) if index < self.tasks.len() => drop(self.tasks.remove(index)),
             Event::Wait(seconds) => self.wait(seconds).await,
-            Event::Forget(which) => {
+            Event::LoseReference(which) => {
                 if let Some(id) = self.owned().await.into_iter().nth(which) {
                     self.run(&format!("update users set profile_pic = null where profile_pic = '{id}.png'")).await;
-                    self.forgotten.push(id);
+                    self.lost.push(id);
                 }
             }
-            Event::GiveBack(which) if which < self.forgotten.len() => {
-                let id = self.forgotten.remove(which);
-                // What is being deleted can't be had back.
+            Event::Restore(which) if which < self.lost.len() => {
+                let id = self.lost.remove(which);
+                // A picture whose deletion has begun can't be restored.
                 let begun = format!("select from picture_deletions where picture_id = '{id}' and begun_at is not null");
                 if self.storage.contains_key(&id) && self.run(&begun).await == 0 {
                     self.insert_owner(&id).await;
                 }
             }
-            Event::Step(_) | Event::Crash(_) | Event::GiveBack(_) => {}
-            Event::Plant => drop(self.storage.insert(ImageId::new(&Random::system()).hex(), 0)),
+            Event::Step(_) | Event::Crash(_) | Event::Restore(_) => {}
+            Event::InjectOrphan => drop(self.storage.insert(image_id(), 0)),
         }
         let stored: BTreeSet<String> = self.storage.keys().cloned().collect();
         let owned = self.owned().await;
         assert!(owned.is_subset(&stored), "a picture with an owner was deleted");
     }
 
-    /// The same order of statements as in `auth_api::pictures` and `auth_api::accounts`.
-    async fn step(&mut self, work: Work) -> Option<Work> {
-        match work {
-            Work::Store(id) => {
+    /// Executes the statements in the order of `auth_api::pictures` and `auth_api::accounts`.
+    async fn step(&mut self, task: Task) -> Option<Task> {
+        match task {
+            Task::Store(id) => {
                 self.storage.insert(id.clone(), 0);
-                Some(Work::Adopt(id))
+                Some(Task::Attach(id))
             }
-            Work::Adopt(id) => {
-                let replaced = self.owned().await.into_iter().next().filter(|_| self.at_work.len() % 2 == 1);
+            Task::Attach(id) => {
+                let replaced = self.owned().await.into_iter().next().filter(|_| self.tasks.len() % 2 == 1);
                 self.run("begin").await;
                 if !picture_deletions::call_off(&self.client, &id).await.unwrap() {
                     self.run("rollback").await;
@@ -157,17 +155,17 @@ impl World {
                 self.run(&format!("update users set profile_pic = '{id}.png' where profile_pic = '{replaced}.png'"))
                     .await;
                 self.run("commit").await;
-                Some(Work::Delete(replaced))
+                Some(Task::Delete(replaced))
             }
-            Work::Delete(id) => {
+            Task::Delete(id) => {
                 self.storage.remove(&id);
-                Some(Work::Finish(id))
+                Some(Task::Complete(id))
             }
-            Work::Finish(id) => {
+            Task::Complete(id) => {
                 picture_deletions::finish(&self.client, &id).await.unwrap();
                 None
             }
-            Work::Note(ids) => {
+            Task::EnqueueOrphans(ids) => {
                 let grace = Duration::from_secs(ORPHAN_GRACE);
                 stored_pictures::note_orphans(&self.client, &ids, grace).await.unwrap();
                 None
@@ -181,7 +179,7 @@ impl World {
         picture_deletions::note(&self.client, &id, Duration::ZERO).await.unwrap();
         self.run(&format!("update users set profile_pic = null where profile_pic = '{id}.png'")).await;
         self.run("commit").await;
-        self.at_work.push(Work::Delete(id));
+        self.tasks.push(Task::Delete(id));
     }
 
     async fn insert_owner(&self, id: &str) {
@@ -209,31 +207,31 @@ impl World {
         self.client.execute(sql, &[]).await.unwrap()
     }
 
-    /// Nobody is at work any more, and time goes on.
-    async fn comes_to_rest(&mut self) {
-        self.at_work.clear();
+    /// Ends all tasks, and lets time pass until all deletions are done.
+    async fn drain(&mut self) {
+        self.tasks.clear();
         for _ in 0..3 {
-            self.happens(Event::Wait(ORPHAN_GRACE + 1)).await;
+            self.apply(Event::Wait(ORPHAN_GRACE + 1)).await;
             for event in [Event::Sweep, Event::Step(0)] {
-                self.happens(event).await;
+                self.apply(event).await;
             }
             loop {
-                self.happens(Event::Delete).await;
-                if self.at_work.is_empty() {
+                self.apply(Event::Delete).await;
+                if self.tasks.is_empty() {
                     break;
                 }
                 for event in [Event::Step(0), Event::Step(0)] {
-                    self.happens(event).await;
+                    self.apply(event).await;
                 }
             }
         }
         let stored: BTreeSet<String> = self.storage.keys().cloned().collect();
-        assert_eq!(stored, self.owned().await, "what is stored is what is owned");
-        assert_eq!(self.run("select from picture_deletions").await, 0, "no note is left");
+        assert_eq!(stored, self.owned().await, "the stored pictures are the owned ones");
+        assert_eq!(self.run("select from picture_deletions").await, 0, "no deletion is pending");
     }
 }
 
-/// A schema of the test's own in the shared Postgres, with our tables. It goes when dropped.
+/// A schema of one test in the shared Postgres, with the migrated tables; removed when dropped.
 struct Schema {
     name: String,
     config: PostgresConfig,
@@ -258,7 +256,7 @@ impl Drop for Schema {
 }
 
 #[test]
-fn nothing_with_an_owner_is_ever_deleted_and_nothing_else_is_left() {
+fn an_owned_picture_is_never_deleted_and_every_other_one_is() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let schema = runtime.block_on(Schema::new());
     let pool = store::postgres(&schema.config).unwrap();
@@ -267,11 +265,11 @@ fn nothing_with_an_owner_is_ever_deleted_and_nothing_else_is_left() {
         runtime.block_on(async {
             let client = pool.get().await.unwrap();
             client.batch_execute("rollback; truncate users, picture_deletions").await.unwrap();
-            let mut world = World { client, storage: BTreeMap::new(), at_work: Vec::new(), forgotten: Vec::new() };
+            let mut model = Model { client, storage: BTreeMap::new(), tasks: Vec::new(), lost: Vec::new() };
             for event in events {
-                world.happens(event).await;
+                model.apply(event).await;
             }
-            world.comes_to_rest().await;
+            model.drain().await;
         });
         Ok(())
     });
@@ -279,46 +277,46 @@ fn nothing_with_an_owner_is_ever_deleted_and_nothing_else_is_left() {
     result.unwrap();
 }
 
-/// Whoever becomes an owner and whoever deletes meet at the note: one of them has it, and the other knows.
+/// Attaching and deleting race for the row of the pending deletion: one of the two wins.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_that_is_due_is_either_adopted_or_deleted() {
+async fn a_due_picture_is_either_attached_or_deleted() {
     let schema = Schema::new().await;
     let pool = store::postgres(&schema.config).unwrap();
-    let (deleter, adopter) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    let (deleter, attacher) = (pool.get().await.unwrap(), pool.get().await.unwrap());
     let mut count = 0;
     for _ in 0..200 {
-        let id = ImageId::new(&Random::system()).hex();
+        let id = image_id();
         picture_deletions::note(&deleter, &id, Duration::ZERO).await.unwrap();
         let delete = async { picture_deletions::begin_due(&deleter, RETRY_PAUSE).await.unwrap().is_some() };
-        let adopt = async {
-            adopter.batch_execute("begin").await.unwrap();
-            let is_had = picture_deletions::call_off(&adopter, &id).await.unwrap();
-            adopter.batch_execute("commit").await.unwrap();
-            is_had
+        let attach = async {
+            attacher.batch_execute("begin").await.unwrap();
+            let is_attached = picture_deletions::call_off(&attacher, &id).await.unwrap();
+            attacher.batch_execute("commit").await.unwrap();
+            is_attached
         };
-        let (is_deleted, is_adopted) = tokio::join!(delete, adopt);
-        // Passed over while the other had it locked, it would be due still: the other has taken it.
-        assert_ne!(is_deleted, is_adopted);
-        count += u32::from(is_adopted);
+        let (is_deleted, is_attached) = tokio::join!(delete, attach);
+        // A row that the claim skips because it is locked is being attached.
+        assert_ne!(is_deleted, is_attached);
+        count += u32::from(is_attached);
         picture_deletions::finish(&deleter, &id).await.unwrap();
     }
-    println!("{count} of 200 were adopted");
-    drop((deleter, adopter, pool));
+    println!("{count} of 200 were attached");
+    drop((deleter, attacher, pool));
 }
 
-/// A sweep lists a picture, which is deleted before the sweep notes it: that note is none of the upload, which comes back
-/// later still.
+/// The sweep lists a picture that is deleted before the sweep enqueues it: the late upload must not take that row for its
+/// own.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_does_not_take_the_note_of_a_sweep_for_its_own() {
+async fn an_upload_does_not_attach_a_picture_that_only_a_sweep_has_enqueued() {
     let schema = Schema::new().await;
     let pool = store::postgres(&schema.config).unwrap();
     let client = pool.get().await.unwrap();
-    let id = ImageId::new(&Random::system()).hex();
+    let id = image_id();
     picture_deletions::note(&client, &id, Duration::ZERO).await.unwrap();
     assert_eq!(picture_deletions::begin_due(&client, RETRY_PAUSE).await.unwrap().as_ref(), Some(&id));
     picture_deletions::finish(&client, &id).await.unwrap();
     let listed = [id.clone()];
     assert_eq!(stored_pictures::note_orphans(&client, &listed, Duration::ZERO).await.unwrap(), 1);
-    assert!(!picture_deletions::call_off(&client, &id).await.unwrap(), "its picture is gone");
+    assert!(!picture_deletions::call_off(&client, &id).await.unwrap(), "the picture was deleted");
     drop((client, pool));
 }

@@ -1,4 +1,4 @@
-//! A session in Redis, and the ways to get at it.
+//! A session in Redis, and operations on it.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use uuid::Uuid;
 
 use crate::support::stack;
 
-/// More than a case takes on any machine.
+/// More than a case takes on a slow machine.
 pub const SECONDS_OF_A_CASE: u64 = 60;
 
 const LIFETIME: Duration = Duration::from_hours(24);
 
 /// Connections to the stack's Redis.
-pub struct Links {
+pub struct Connections {
     redis: Redis,
-    /// Whose scripts are all executed late.
+    /// A connection whose scripts are all executed past their deadline.
     late: Redis,
     previous_release: Script,
 }
 
-impl Links {
+impl Connections {
     pub fn new() -> Self {
         let address: RedisAddress = stack().redis_url().parse().expect("an address");
         let timeout = Duration::from_secs(5);
@@ -34,16 +34,16 @@ impl Links {
             let (address, password) = (address.clone(), address.password.clone());
             let config =
                 RedisConfig { address, password, sentinel_password: None, tls: None, timeout, script_deadline };
-            Redis::connect(&config, |_| ()).expect("a link")
+            Redis::connect(&config, |_| ()).expect("a connection")
         };
         let previous_release = Script::new(include_str!("previous_release.lua"));
         Self { redis: connect(timeout), late: connect(Duration::ZERO), previous_release }
     }
 }
 
-/// A session, and what its tokens are derived from.
+/// A session, and the id that its tokens are derived from.
 pub struct Fixture<'a> {
-    links: &'a Links,
+    connections: &'a Connections,
     pub id: SessionId,
     first_jti: Uuid,
     grace: Duration,
@@ -58,8 +58,8 @@ fn stamp_of(number: u128) -> Uuid {
 }
 
 impl<'a> Fixture<'a> {
-    /// A session with stamp 0.
-    pub async fn create(links: &'a Links, grace: u64) -> Self {
+    /// Creates a session with stamp 0.
+    pub async fn create(connections: &'a Connections, grace: u64) -> Self {
         let id = || Uuid::from_bytes(Random::system().bytes());
         let (session, first_jti) = (SessionId { user_id: id(), sid: id() }, id());
         let new = NewSession {
@@ -70,15 +70,15 @@ impl<'a> Fixture<'a> {
             ip: [127, 0, 0, 1].into(),
             user_agent: "",
         };
-        sessions::create(&links.redis, &new, 50).await.expect("a session");
-        let fixture = Self { links, id: session, first_jti, grace: Duration::from_secs(grace) };
-        // As if it had been announced, so that it is no special case.
+        sessions::create(&connections.redis, &new, 50).await.expect("a session");
+        let fixture = Self { connections, id: session, first_jti, grace: Duration::from_secs(grace) };
+        // Without a pending stamp the model would need a special case.
         assert!(fixture.restamp(Restamp::Announce, 0).await);
         fixture
     }
 
     pub fn redis(&self) -> &Redis {
-        &self.links.redis
+        &self.connections.redis
     }
 
     fn jti(&self, token: usize) -> Uuid {
@@ -91,19 +91,19 @@ impl<'a> Fixture<'a> {
         sessions::rotate(redis, presented, LIFETIME, self.grace).await
     }
 
-    /// The outcome, and the session in Redis before it.
+    /// Presents a token: the outcome, and the session in Redis before it.
     pub async fn present(&self, token: usize, stamp: u128) -> (RotationOutcome, Vec<u8>) {
         let before = self.dump().await;
         (self.rotate(self.redis(), token, stamp).await.expect("an outcome"), before)
     }
 
-    /// Presents a token in a script that is executed past its deadline, and so fails.
+    /// Presents a token in a script that is executed past its deadline and fails.
     pub async fn present_late(&self, token: usize, stamp: u128) {
-        let outcome = self.rotate(&self.links.late, token, stamp).await;
+        let outcome = self.rotate(&self.connections.late, token, stamp).await;
         assert!(matches!(&outcome, Err(StoreError::Redis(error)) if error.code() == Some("LATE")), "{outcome:?}");
     }
 
-    /// The outcome at a replica of the previous release, whose clock is right, and the session before it.
+    /// The same at a replica of the previous release, whose clock is accurate.
     pub async fn present_to_previous_release(
         &self,
         token: usize,
@@ -113,7 +113,7 @@ impl<'a> Fixture<'a> {
         let before = self.dump().await;
         let (now, _): (u64, u64) = self.query(&redis::cmd("TIME")).await;
         let [digest, successor] = refresh_digests(self.jti(token));
-        let mut call = self.links.previous_release.key(self.id.key());
+        let mut call = self.connections.previous_release.key(self.id.key());
         call.key(format!("sessions:{{{}}}", self.id.user_id))
             .arg(digest)
             .arg(successor)
@@ -151,7 +151,7 @@ impl<'a> Fixture<'a> {
         self.set_rotated_at(rotated_at.map(|at| at - seconds)).await;
     }
 
-    /// The session as Redis has it; empty if it has none.
+    /// The serialized session; empty if there is none.
     pub async fn dump(&self) -> Vec<u8> {
         self.query::<Option<Vec<u8>>>(redis::cmd("DUMP").arg(self.id.key())).await.unwrap_or_default()
     }

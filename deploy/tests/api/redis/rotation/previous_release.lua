@@ -1,17 +1,16 @@
--- Changes a session's refresh token for its successor.
+-- Rotates a session's refresh token: the script of the previous release.
 --
--- Invariants: a session has one line of refresh tokens, since a token's successor is the same whoever asks for it. The
--- current token is changed once; the one before it, for the grace, for what it was changed for (two tabs, or an answer
--- that was lost). Any other is a token that somebody has kept: the session ends. Redis runs one script at a time. A
--- session that is gone is never made anew.
+-- Invariants: a session has one chain of refresh tokens, as the successor of a token is deterministic. The current token is
+-- rotated once; the one before it returns the same successor within the grace period (two tabs, or a lost response). Any
+-- other token is reused: the session is revoked. Redis runs one script at a time. A deleted session is never recreated.
 --
 -- KEYS[1]  the session      KEYS[2]  the user's index of sessions
--- ARGV[1]  digest of the token that was shown      ARGV[2]  digest of its successor
--- ARGV[3]  the account's password stamp            ARGV[4]  now, in Unix seconds; clocks of replicas may differ
--- ARGV[5]  how long the session lives from now     ARGV[6]  the grace, both in seconds
+-- ARGV[1]  digest of the presented token       ARGV[2]  digest of its successor
+-- ARGV[3]  the account's password stamp        ARGV[4]  now, in Unix seconds; clocks of replicas may differ
+-- ARGV[5]  lifetime of the session from now    ARGV[6]  the grace period, both in seconds
 -- ARGV[7]  the session's id in the index
--- Returns when the successor was issued, in Unix seconds; or -1: there is no such session; -2: its stamp is of another
--- password; -3: the token was used before, and the session has ended.
+-- Returns when the successor was issued, in Unix seconds; or -1: no such session; -2: the stamp is of another password;
+-- -3: reuse detected, session revoked.
 local session = redis.call('hmget', KEYS[1], 'refresh', 'stamp', 'stamp_next', 'previous', 'rotated_at')
 if not session[1] then
   return -1

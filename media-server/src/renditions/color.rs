@@ -1,14 +1,14 @@
-//! Colours as a screen takes them: sRGB (IEC 61966-2-1), by the picture's ICC profile.
+//! Color conversion to sRGB (IEC 61966-2-1) by the picture's ICC profile.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-use super::frame::{Samples, Square};
+use super::raster::{Samples, SquareImage};
 use crate::images::{PROFILE_BYTES_MAX, icc};
 
-/// The square in sRGB: [`Samples::Rgb`], or [`Samples::Rgba`] where it was transparent. A profile that is broken, or of
-/// other samples, is passed over, as browsers do.
-pub(super) fn to_srgb(square: Square, profile: Option<&[u8]>) -> Square {
-    // Reduced again: pictures that were stored by earlier releases are not, and a profile may repeat a large tag.
+/// Converts to sRGB: [`Samples::Rgb`], or [`Samples::Rgba`] where there is alpha. A profile that is broken or of another
+/// color space is ignored, as browsers do.
+pub(super) fn to_srgb(square: SquareImage, profile: Option<&[u8]>) -> SquareImage {
+    // Reduced again: pictures that earlier releases stored are not, and a profile may repeat a large tag.
     let profile = profile
         .filter(|bytes| bytes.len() <= PROFILE_BYTES_MAX)
         .and_then(|bytes| icc::reduced(bytes, square.samples.pixel_space()))
@@ -21,7 +21,7 @@ pub(super) fn to_srgb(square: Square, profile: Option<&[u8]>) -> Square {
     converted(&square, &profile).unwrap_or_else(|| assume_srgb(square))
 }
 
-fn converted(square: &Square, profile: &ColorProfile) -> Option<Square> {
+fn converted(square: &SquareImage, profile: &ColorProfile) -> Option<SquareImage> {
     let (from, space) = match square.samples {
         Samples::Gray => (Layout::Gray, DataColorSpace::Gray),
         Samples::GrayAlpha => (Layout::GrayAlpha, DataColorSpace::Gray),
@@ -38,18 +38,18 @@ fn converted(square: &Square, profile: &ColorProfile) -> Option<Square> {
     let transform = profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, options).ok()?;
     let mut pixels = vec![0; square.pixels.len() / square.samples.count() * samples.count()];
     if square.samples == Samples::Cmyk {
-        let ink: Vec<u8> = square.pixels.iter().map(|light| u8::MAX - light).collect();
+        let ink: Vec<u8> = square.pixels.iter().map(|inverted| u8::MAX - inverted).collect();
         transform.transform(&ink, &mut pixels).ok()?;
     } else {
         transform.transform(&square.pixels, &mut pixels).ok()?;
     }
-    Some(Square { side: square.side, samples, pixels })
+    Some(SquareImage { side: square.side, samples, pixels })
 }
 
-fn assume_srgb(square: Square) -> Square {
+fn assume_srgb(square: SquareImage) -> SquareImage {
     let each = |samples, of_pixel: fn(&[u8]) -> Vec<u8>| {
         let pixels = square.pixels.chunks_exact(square.samples.count()).flat_map(of_pixel).collect();
-        Square { side: square.side, samples, pixels }
+        SquareImage { side: square.side, samples, pixels }
     };
     match square.samples {
         Samples::Rgb | Samples::Rgba => square,
@@ -65,7 +65,7 @@ fn assume_srgb(square: Square) -> Square {
     }
 }
 
-/// The product of two shares, where 255 is the whole.
+/// Multiplies two fractions of 255.
 fn product(a: u8, b: u8) -> u8 {
     u8::try_from((u16::from(a) * u16::from(b) + 127) / 255).unwrap_or(u8::MAX)
 }
@@ -74,15 +74,15 @@ fn product(a: u8, b: u8) -> u8 {
 mod tests {
     use super::*;
 
-    fn square(samples: Samples, pixel: &[u8]) -> Square {
-        Square { side: 1, samples, pixels: pixel.to_vec() }
+    fn square(samples: Samples, pixel: &[u8]) -> SquareImage {
+        SquareImage { side: 1, samples, pixels: pixel.to_vec() }
     }
 
     fn converted_by(profile: &ColorProfile, samples: Samples, pixel: &[u8]) -> Vec<u8> {
         to_srgb(square(samples, pixel), Some(&profile.encode().unwrap())).pixels
     }
 
-    fn are_near(a: &[u8], b: &[u8]) -> bool {
+    fn are_close(a: &[u8], b: &[u8]) -> bool {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 2)
     }
 
@@ -94,28 +94,28 @@ mod tests {
             [([0, 0, 0], [0, 0, 0]), ([255; 3], [255; 3]), ([128; 3], [128; 3]), ([100, 150, 50], [66, 151, 34])]
         {
             let converted = converted_by(&adobe, Samples::Rgb, &from);
-            assert!(are_near(&converted, &to), "{from:?}: {converted:?}");
+            assert!(are_close(&converted, &to), "{from:?}: {converted:?}");
         }
     }
 
     #[test]
-    fn srgb_stays_and_opacity_with_it() {
+    fn srgb_and_alpha_are_unchanged() {
         let converted = converted_by(&ColorProfile::new_srgb(), Samples::Rgba, &[200, 100, 50, 77]);
-        assert!(are_near(&converted, &[200, 100, 50, 77]), "{converted:?}");
+        assert!(are_close(&converted, &[200, 100, 50, 77]), "{converted:?}");
         let p3 = converted_by(&ColorProfile::new_display_p3(), Samples::Rgba, &[200, 100, 50, 77]);
         assert!(p3[0] > 205 && p3[3] == 77, "{p3:?}");
     }
 
     #[test]
-    fn gray_is_converted_by_a_profile_of_gray_and_of_colours() {
+    fn gray_is_converted_by_gray_and_rgb_profiles() {
         let linear = ColorProfile::new_gray_with_gamma(1.0);
-        assert!(are_near(&converted_by(&linear, Samples::Gray, &[55]), &[128; 3]));
-        assert!(are_near(&converted_by(&linear, Samples::GrayAlpha, &[55, 9]), &[128, 128, 128, 9]));
-        assert!(are_near(&converted_by(&ColorProfile::new_srgb(), Samples::Gray, &[55]), &[55; 3]));
+        assert!(are_close(&converted_by(&linear, Samples::Gray, &[55]), &[128; 3]));
+        assert!(are_close(&converted_by(&linear, Samples::GrayAlpha, &[55, 9]), &[128, 128, 128, 9]));
+        assert!(are_close(&converted_by(&ColorProfile::new_srgb(), Samples::Gray, &[55]), &[55; 3]));
     }
 
     #[test]
-    fn without_a_profile_that_fits_colours_are_srgb() {
+    fn without_a_usable_profile_colors_are_srgb() {
         let gray = ColorProfile::new_gray_with_gamma(1.0);
         assert_eq!(converted_by(&gray, Samples::Rgb, &[1, 2, 3]), [1, 2, 3]);
         let too_large = [ColorProfile::new_adobe_rgb().encode().unwrap(), vec![0; PROFILE_BYTES_MAX]].concat();

@@ -1,21 +1,20 @@
-//! How a picture is to be turned: the tag `Orientation` of Exif (CIPA DC-008, 4.6.5).
+//! Orientation: the Exif tag that says how a picture is turned (CIPA DC-008, 4.6.5).
 
-use super::frame::Square;
+use super::raster::SquareImage;
 use crate::images::orientation;
 
-/// What is to be done, in this order, so that a picture stands upright.
+/// Steps that turn a picture upright, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Orientation {
-    /// Rows become columns.
     transpose: bool,
-    /// Left and right change places.
+    /// Left to right.
     mirror: bool,
-    /// Top and bottom change places.
+    /// Top to bottom.
     flip: bool,
 }
 
 impl Orientation {
-    /// The one that a value of the tag stands for; what is no such value asks for nothing.
+    /// Returns the steps for a value of the tag; for an invalid one, none.
     pub(super) const fn from_tag(value: u8) -> Self {
         let (transpose, mirror, flip) = match value {
             2 => (false, true, false),
@@ -30,17 +29,17 @@ impl Orientation {
         Self { transpose, mirror, flip }
     }
 
-    /// The one that Exif data tells; what is broken asks for nothing.
-    pub(super) fn of_exif(exif: &[u8]) -> Self {
+    /// Returns the steps for Exif data; for invalid data, none.
+    pub(super) fn from_exif(exif: &[u8]) -> Self {
         orientation::read(exif).map_or_else(Self::default, Self::from_tag)
     }
 
-    /// Turns a square.
-    pub(super) fn upright(self, square: Square) -> Square {
+    /// Turns a square image upright.
+    pub(super) fn upright(self, square: SquareImage) -> SquareImage {
         if self == Self::default() {
             return square;
         }
-        let Square { side, samples, pixels } = square;
+        let SquareImage { side, samples, pixels } = square;
         let stride = samples.count();
         let last = (side as usize).saturating_sub(1);
         let source = |x: usize, y: usize| {
@@ -51,21 +50,21 @@ impl Orientation {
             pixels.get(at..at + stride).unwrap_or_default()
         };
         let turned = (0..=last).flat_map(|y| (0..=last).flat_map(move |x| source(x, y))).copied().collect();
-        Square { side, samples, pixels: turned }
+        SquareImage { side, samples, pixels: turned }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Samples;
+    use super::super::raster::Samples;
     use super::*;
 
-    fn square(pixels: &[u8]) -> Square {
-        Square { side: 2, samples: Samples::Gray, pixels: pixels.to_vec() }
+    fn square(pixels: &[u8]) -> SquareImage {
+        SquareImage { side: 2, samples: Samples::Gray, pixels: pixels.to_vec() }
     }
 
-    /// What a camera stores of a scene whose corners are 1 2 / 3 4, for each value of the tag: its row 0 and column 0
-    /// lie as the standard says, "top left" for 1, "top right" for 2, …
+    /// A scene whose corners are 1 2 / 3 4, stored with each value of the tag: row 0 and column 0 lie as the standard says,
+    /// "top left" for 1, "top right" for 2, …
     const STORED: [(u8, [u8; 4]); 9] = [
         (0, [1, 2, 3, 4]),
         (1, [1, 2, 3, 4]),
@@ -79,7 +78,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_of_the_eight_comes_out_upright() {
+    fn every_orientation_is_turned_upright() {
         for (value, stored) in STORED {
             let upright = Orientation::from_tag(value).upright(square(&stored));
             assert_eq!(upright.pixels, [1, 2, 3, 4], "{value}");

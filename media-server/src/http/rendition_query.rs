@@ -1,4 +1,4 @@
-//! What a request asks for: `?size=N`, and whether it takes WebP.
+//! Content negotiation of renditions: `?size=N` and `Accept`.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -7,50 +7,51 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 use shared::http::Problem;
 
-/// The sides that may be asked for, in pixels, from small to large; at least one.
+/// Configured sizes of renditions, in pixels; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenditionSizes {
     largest: u32,
-    /// In the order of their size, the largest included.
+    /// Sorted.
     all: Vec<u32>,
 }
 
-/// The most sizes that there may be: each is a file for each picture.
+/// Most sizes: each is a file per picture.
 const SIZES_MAX: usize = 16;
 
-/// The largest size that there may be, in pixels: it is made at every upload.
+/// Largest size, in pixels: it is made at every upload.
 const SIDE_MAX: u32 = 2048;
 
-/// What is no list of sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotSizes;
+/// Not a list of sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a list of sizes")]
+pub struct InvalidSizes;
 
 impl FromStr for RenditionSizes {
-    type Err = NotSizes;
+    type Err = InvalidSizes;
 
-    /// Reads numbers with commas between them.
-    fn from_str(text: &str) -> Result<Self, NotSizes> {
+    /// Parses comma-separated numbers.
+    fn from_str(text: &str) -> Result<Self, InvalidSizes> {
         let sizes: Result<Vec<u32>, _> = text.split(',').map(|size| size.trim().parse()).collect();
-        let mut all = sizes.map_err(|_| NotSizes)?;
+        let mut all = sizes.map_err(|_| InvalidSizes)?;
         all.sort_unstable();
         all.dedup();
-        let largest = *all.last().ok_or(NotSizes)?;
+        let largest = *all.last().ok_or(InvalidSizes)?;
         if all.len() > SIZES_MAX || all.contains(&0) || largest > SIDE_MAX {
-            return Err(NotSizes);
+            return Err(InvalidSizes);
         }
         Ok(Self { largest, all })
     }
 }
 
 impl RenditionSizes {
-    /// The largest.
+    /// Returns the largest size.
     pub fn largest(&self) -> u32 {
         self.largest
     }
 
-    /// The size that `query` asks for; none: the picture itself. Other keys mean nothing. A size that is asked for twice,
-    /// or that is not of the list, digit by digit, is a 400: each way to write it would be one more address to cache.
-    pub fn asked(&self, query: &str) -> Result<Option<u32>, Problem> {
+    /// Parses `size` of a query; `None` requests the original. Other keys are ignored. A repeated or unlisted size is a 400, and
+    /// so is another spelling of a listed one, which would be one more cache key.
+    pub fn parse_query(&self, query: &str) -> Result<Option<u32>, Problem> {
         let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == "size");
         let Some((_, value)) = values.next() else { return Ok(None) };
         let size = self.all.iter().find(|size| size.to_string() == value);
@@ -70,19 +71,19 @@ impl RenditionSizes {
     }
 }
 
-/// Whether `Accept` names WebP (RFC 9110, section 12.5.1), and not to refuse it. `image/*` is no promise: every client
-/// that predates WebP sends it.
-pub fn takes_webp(headers: &HeaderMap) -> bool {
+/// Whether `Accept` lists WebP with a weight above 0 (RFC 9110, section 12.5.1). `image/*` does not count: clients that predate
+/// WebP send it.
+pub fn accepts_webp(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let is_webp = parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("image/webp"));
-        is_webp && !parts.any(is_weightless)
+        is_webp && !parts.any(has_weight_zero)
     })
 }
 
-/// `q=0`, `q=0.0`, …
-fn is_weightless(parameter: &str) -> bool {
+/// Matches `q=0`, `q=0.0`, …
+fn has_weight_zero(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     name.eq_ignore_ascii_case("q") && value.starts_with('0') && value.bytes().all(|byte| matches!(byte, b'0' | b'.'))
 }
@@ -99,12 +100,12 @@ mod tests {
         assert_eq!((sizes.largest(), sizes.listed().as_str()), (512, "64, 128, 512"));
         let many = (1..=17).map(|size| size.to_string()).collect::<Vec<_>>().join(",");
         for wrong in ["", ",", "64,", "0", "64,0", "-1", "x", "2049", "64;128", &many] {
-            assert_eq!(wrong.parse::<RenditionSizes>(), Err(NotSizes), "{wrong}");
+            assert_eq!(wrong.parse::<RenditionSizes>(), Err(InvalidSizes), "{wrong}");
         }
     }
 
     #[test]
-    fn a_size_is_one_of_the_list_given_once() {
+    fn a_size_must_be_listed_and_given_once() {
         let sizes: RenditionSizes = "64,128".parse().unwrap();
         for (query, size) in [
             ("", None),
@@ -113,17 +114,17 @@ mod tests {
             ("x=%&size=128&y", Some(128)),
             ("s%69ze=64", Some(64)),
         ] {
-            assert_eq!(sizes.asked(query).map_err(|problem| problem.status()), Ok(size), "{query}");
+            assert_eq!(sizes.parse_query(query).map_err(|problem| problem.status()), Ok(size), "{query}");
         }
         for query in ["size", "size=", "size=65", "size=064", "size=+64", "size=64 ", "size=1e9", "size=64&size=64"] {
-            assert_eq!(sizes.asked(query).unwrap_err().status(), 400, "{query}");
+            assert_eq!(sizes.parse_query(query).unwrap_err().status(), 400, "{query}");
         }
     }
 
     #[test]
-    fn webp_is_taken_where_it_is_named_and_not_refused() {
-        let takes =
-            |accept: &'static str| takes_webp(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+    fn webp_is_accepted_where_it_is_listed_with_a_weight() {
+        let accepts =
+            |accept: &'static str| accepts_webp(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
         for accept in [
             "image/webp",
             "IMAGE/WebP",
@@ -131,11 +132,11 @@ mod tests {
             "text/html, image/webp ;q=0.001",
             "image/webp;q=1.0",
         ] {
-            assert!(takes(accept), "{accept}");
+            assert!(accepts(accept), "{accept}");
         }
         for accept in ["", "*/*", "image/*", "image/webpx", "image/webp;q=0", "image/webp; Q=0.000, image/png"] {
-            assert!(!takes(accept), "{accept}");
+            assert!(!accepts(accept), "{accept}");
         }
-        assert!(!takes_webp(&HeaderMap::new()));
+        assert!(!accepts_webp(&HeaderMap::new()));
     }
 }

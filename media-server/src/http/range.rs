@@ -1,29 +1,28 @@
-//! `Range` (RFC 9110, section 14).
+//! Range requests (RFC 9110, section 14).
 
 use std::ops::Range;
 
 use http::header::{HeaderMap, RANGE};
 
-/// What a client wants of a picture.
+/// The requested byte range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// All of it: nothing else is asked for, or nothing that we know.
+pub(crate) enum RequestedRange {
     Whole,
-    /// These bytes.
     Part(Range<u64>),
-    /// None that it has.
     Unsatisfiable,
 }
 
-/// Reads `Range`. Several ranges at once, other units and what is malformed are answered with the whole, as the RFC
-/// allows: nobody asks for a picture in pieces, but for who resumes a download, in one.
-pub(super) fn asked(headers: &HeaderMap, size_bytes: u64) -> Asked {
-    let mut lines = headers.get_all(RANGE).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return Asked::Whole };
-    line.to_str().ok().and_then(|line| parse(line, size_bytes)).unwrap_or(Asked::Whole)
+impl RequestedRange {
+    /// Parses `Range`. Multiple ranges, other units and malformed ones get the whole, as the RFC allows: clients that resume a
+    /// download send one range.
+    pub(crate) fn parse(headers: &HeaderMap, size_bytes: u64) -> Self {
+        let mut lines = headers.get_all(RANGE).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else { return Self::Whole };
+        line.to_str().ok().and_then(|line| parse(line, size_bytes)).unwrap_or(Self::Whole)
+    }
 }
 
-fn parse(line: &str, size_bytes: u64) -> Option<Asked> {
+fn parse(line: &str, size_bytes: u64) -> Option<RequestedRange> {
     let (unit, range) = line.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
@@ -40,10 +39,10 @@ fn parse(line: &str, size_bytes: u64) -> Option<Asked> {
             (first, last.saturating_add(1).min(size_bytes))
         }
     };
-    Some(if start < end { Asked::Part(start..end) } else { Asked::Unsatisfiable })
+    Some(if start < end { RequestedRange::Part(start..end) } else { RequestedRange::Unsatisfiable })
 }
 
-/// Digits only; what is too large for a number is larger than any picture.
+/// Parses digits; an overflow is larger than any picture.
 fn number(digits: &str) -> Option<u64> {
     let are_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     are_digits.then(|| digits.parse().unwrap_or(u64::MAX))
@@ -55,13 +54,13 @@ mod tests {
 
     use super::*;
 
-    fn asked_by(line: &'static str) -> Asked {
+    fn requested(line: &'static str) -> RequestedRange {
         let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(line))]);
-        asked(&headers, 1000)
+        RequestedRange::parse(&headers, 1000)
     }
 
     #[test]
-    fn one_range_is_a_part() {
+    fn a_single_range_is_a_part() {
         for (line, range) in [
             ("bytes=0-0", 0..1),
             ("bytes=0-499", 0..500),
@@ -71,23 +70,23 @@ mod tests {
             ("bytes=990-5000", 990..1000),
             ("bytes=0-99999999999999999999999", 0..1000),
         ] {
-            assert_eq!(asked_by(line), Asked::Part(range), "{line}");
+            assert_eq!(requested(line), RequestedRange::Part(range), "{line}");
         }
     }
 
     #[test]
-    fn a_range_past_the_end_can_not_be_had() {
+    fn a_range_past_the_end_is_unsatisfiable() {
         for line in ["bytes=1000-", "bytes=1000-1001", "bytes=-0", "bytes=99999999999999999999999-"] {
-            assert_eq!(asked_by(line), Asked::Unsatisfiable, "{line}");
+            assert_eq!(requested(line), RequestedRange::Unsatisfiable, "{line}");
         }
     }
 
     #[test]
-    fn all_else_is_the_whole() {
+    fn anything_else_is_the_whole() {
         for line in
             ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=0-1,5-6", "pages=1-2", "bytes=+1-2"]
         {
-            assert_eq!(asked_by(line), Asked::Whole, "{line}");
+            assert_eq!(requested(line), RequestedRange::Whole, "{line}");
         }
     }
 }

@@ -1,25 +1,22 @@
-//! Decoded pixels, from a decoder to an encoder.
+//! Decoded pixels, between decoding and encoding.
 
-use super::orientation::Orientation;
+use super::orient::Orientation;
 use crate::images::icc::PixelSpace;
 
-/// What the samples of a pixel say, eight bits each.
+/// Samples of a pixel, of eight bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Samples {
-    /// Light.
     Gray,
-    /// Light and opacity.
     GrayAlpha,
-    /// Red, green, blue.
     Rgb,
-    /// Red, green, blue and opacity, none multiplied by it.
+    /// Alpha is not premultiplied.
     Rgba,
-    /// Cyan, magenta, yellow and black as Adobe writes them in a JPEG: 255 is no ink.
+    /// Inverted, as Adobe writes CMYK in a JPEG: 255 is no ink.
     Cmyk,
 }
 
 impl Samples {
-    /// How many a pixel has, which is its bytes.
+    /// Returns the samples of a pixel, which are its bytes.
     pub(super) const fn count(self) -> usize {
         match self {
             Self::Gray => 1,
@@ -29,7 +26,7 @@ impl Samples {
         }
     }
 
-    /// What a profile may apply to.
+    /// Returns the color space that a profile must have.
     pub(super) const fn pixel_space(self) -> PixelSpace {
         match self {
             Self::Gray | Self::GrayAlpha => PixelSpace::Gray,
@@ -38,44 +35,38 @@ impl Samples {
         }
     }
 
-    /// Whether the last one is opacity.
+    /// Whether the last sample is alpha.
     pub(super) const fn has_alpha(self) -> bool {
         matches!(self, Self::GrayAlpha | Self::Rgba)
     }
 }
 
-/// The first frame of a picture, as it is stored.
+/// Decoded image, not yet turned, in its own color space.
 #[derive(Clone, Debug)]
-pub(super) struct Frame {
-    /// In pixels.
+pub(super) struct Raster {
     pub width: u32,
-    /// In pixels.
     pub height: u32,
-    /// What `pixels` are.
     pub samples: Samples,
     /// Row by row, without gaps.
     pub pixels: Vec<u8>,
-    /// What its colours mean, as ICC.1 has it; none: sRGB.
+    /// ICC profile; without one it is sRGB.
     pub profile: Option<Vec<u8>>,
-    /// How it is to be turned.
     pub orientation: Orientation,
 }
 
-/// A square of pixels.
+/// Square image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Square {
-    /// In pixels.
+pub(super) struct SquareImage {
     pub side: u32,
-    /// What `pixels` are.
     pub samples: Samples,
     /// Row by row, without gaps.
     pub pixels: Vec<u8>,
 }
 
-impl Square {
-    /// Without the opacity, where nothing shines through.
+impl SquareImage {
+    /// Drops the alpha channel if all of it is opaque.
     #[must_use]
-    pub(super) fn without_needless_alpha(self) -> Self {
+    pub(super) fn without_opaque_alpha(self) -> Self {
         let samples = match self.samples {
             Samples::GrayAlpha => Samples::Gray,
             Samples::Rgba => Samples::Rgb,

@@ -1,49 +1,50 @@
-//! What a client has already: `If-None-Match`, `If-Modified-Since` and `If-Range` (RFC 9110, section 13).
+//! Conditional requests: `If-None-Match`, `If-Modified-Since` and `If-Range` (RFC 9110, section 13).
+//!
+//! The `headers` crate decides otherwise where a client sends several fields or malformed ones.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 
-/// The client's `If-None-Match`, where nginx asks for its cache and leaves that one out.
+/// The client's `If-None-Match`, which nginx leaves out of requests for its cache.
 const X_IF_NONE_MATCH: HeaderName = HeaderName::from_static("x-if-none-match");
 
 /// The client's `If-Modified-Since`, likewise.
 const X_IF_MODIFIED_SINCE: HeaderName = HeaderName::from_static("x-if-modified-since");
 
-/// What tells one representation from another.
+/// Validators of a representation.
 #[derive(Debug)]
-pub(super) struct Validators {
+pub(crate) struct Validators {
     etag: String,
-    /// In whole seconds, as HTTP has it.
+    /// In whole seconds, like HTTP dates.
     modified: SystemTime,
 }
 
 impl Validators {
-    /// An id is never used for another picture, and neither a picture nor a rendition changes: so what names one is a
-    /// strong validator.
-    pub(super) fn new(tag: &str, modified: SystemTime) -> Self {
+    /// Makes a strong `ETag` of the name of a picture or a rendition, since neither changes and ids are not reused.
+    pub(crate) fn new(tag: &str, modified: SystemTime) -> Self {
         let seconds = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self { etag: format!("\"{tag}\""), modified: UNIX_EPOCH + Duration::from_secs(seconds) }
     }
 
-    /// The `ETag`.
-    pub(super) fn etag(&self) -> HeaderValue {
+    /// Returns the `ETag`.
+    pub(crate) fn etag(&self) -> HeaderValue {
         value(&self.etag)
     }
 
-    /// The `Last-Modified`.
-    pub(super) fn last_modified(&self) -> HeaderValue {
+    /// Returns the `Last-Modified`.
+    pub(crate) fn last_modified(&self) -> HeaderValue {
         value(&httpdate::fmt_http_date(self.modified))
     }
 
-    /// Whether the answer is 304. `If-None-Match`, if it is there, decides alone.
-    pub(super) fn are_known_to(&self, headers: &HeaderMap) -> bool {
+    /// Whether the response is 304. `If-None-Match` takes precedence over `If-Modified-Since`.
+    pub(crate) fn match_request(&self, headers: &HeaderMap) -> bool {
         self.match_either(headers, &IF_NONE_MATCH, &IF_MODIFIED_SINCE)
     }
 
-    /// Whether the client behind nginx has this representation. For responses that nginx does not cache: a cached 304 would
-    /// be served to clients that have nothing.
-    pub(super) fn are_known_to_client(&self, headers: &HeaderMap) -> bool {
+    /// Whether the client behind nginx has this representation. Only for responses that nginx does not cache: it would serve a
+    /// cached 304 to other clients.
+    pub(crate) fn match_client(&self, headers: &HeaderMap) -> bool {
         self.match_either(headers, &X_IF_NONE_MATCH, &X_IF_MODIFIED_SINCE)
     }
 
@@ -58,8 +59,8 @@ impl Validators {
         date(headers, modified_since).is_some_and(|since| self.modified <= since)
     }
 
-    /// Whether `Range` counts: `If-Range`, if it is there, must name this very representation.
-    pub(super) fn allow_range(&self, headers: &HeaderMap) -> bool {
+    /// Whether `Range` applies: an `If-Range` must match.
+    pub(crate) fn allow_range(&self, headers: &HeaderMap) -> bool {
         let Some(condition) = headers.get(IF_RANGE) else { return headers.contains_key(RANGE) };
         condition == self.etag.as_str() || date(headers, &IF_RANGE) == Some(self.modified)
     }
@@ -69,8 +70,8 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// A header value of text that is one.
-pub(super) fn value(text: &str) -> HeaderValue {
+/// Makes a header value; an invalid one is empty.
+pub(crate) fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
@@ -95,31 +96,31 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_found_in_any_list_weak_or_strong() {
+    fn etags_match_in_lists_weak_or_strong() {
         let tag = format!("\"{ID}\"");
         for list in [tag.clone(), format!("W/{tag}"), format!("\"x\" , W/\"y\",{tag}"), "*".to_owned()] {
-            assert!(validators().are_known_to(&headers([(IF_NONE_MATCH, &list)])), "{list}");
+            assert!(validators().match_request(&headers([(IF_NONE_MATCH, &list)])), "{list}");
         }
-        assert!(validators().are_known_to(&headers([(IF_NONE_MATCH, "\"x\""), (IF_NONE_MATCH, &tag)])));
+        assert!(validators().match_request(&headers([(IF_NONE_MATCH, "\"x\""), (IF_NONE_MATCH, &tag)])));
         for list in ["", "\"x\"", ID, "w/\"x\""] {
-            assert!(!validators().are_known_to(&headers([(IF_NONE_MATCH, list)])), "{list}");
+            assert!(!validators().match_request(&headers([(IF_NONE_MATCH, list)])), "{list}");
         }
     }
 
     #[test]
-    fn a_tag_decides_before_a_date() {
-        assert!(!validators().are_known_to(&headers([(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, DATE)])));
+    fn if_none_match_takes_precedence_over_if_modified_since() {
+        assert!(!validators().match_request(&headers([(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, DATE)])));
     }
 
     #[test]
-    fn a_date_counts_in_whole_seconds_and_only_if_it_is_one() {
-        assert!(validators().are_known_to(&headers([(IF_MODIFIED_SINCE, DATE)])));
-        assert!(!validators().are_known_to(&headers([(IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")])));
-        assert!(!validators().are_known_to(&headers([(IF_MODIFIED_SINCE, "yesterday")])));
+    fn if_modified_since_compares_whole_seconds_and_ignores_invalid_dates() {
+        assert!(validators().match_request(&headers([(IF_MODIFIED_SINCE, DATE)])));
+        assert!(!validators().match_request(&headers([(IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")])));
+        assert!(!validators().match_request(&headers([(IF_MODIFIED_SINCE, "yesterday")])));
     }
 
     #[test]
-    fn a_range_counts_if_the_client_has_the_same_picture() {
+    fn a_range_applies_if_if_range_matches() {
         let strong = format!("\"{ID}\"");
         let weak = format!("W/{strong}");
         let range = (RANGE, "bytes=0-1");

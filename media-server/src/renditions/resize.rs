@@ -1,52 +1,50 @@
-//! The middle of a picture, square and smaller.
+//! Center crop and downscaling: a box filter by an integer factor, then a Catmull-Rom resampler.
 //!
-//! Light is what is averaged, not the numbers that stand for it, or fine patterns darken. Light goes about with the
-//! square of an sRGB value, so squares are averaged: by boxes first, which costs a tenth of decoding the picture, and
-//! from there by a filter. Of a large JPEG the first half of the way has been made by its decoder, of its values: averaging
-//! light there, too, would take all pixels, and four times as long.
+//! Both average in linear light, which is about the square of an sRGB value; averaging the values would darken fine patterns.
+//! The box filter costs a tenth of decoding the picture. A large JPEG has been downscaled by its decoder before (scaled IDCT),
+//! in sRGB values: linear light there would take a full decode, four times as long.
 
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::frame::{Frame, Samples, Square};
+use super::raster::{Raster, Samples, SquareImage};
 use crate::images::rounded;
 
-/// The filter: sharp, and without the second lobe of Lanczos, whose echo of a bright edge shows in the dark.
-const FILTER: ResizeAlg = ResizeAlg::Convolution(FilterType::CatmullRom);
+/// Sharp, and without the second lobe of Lanczos, whose ringing shows next to bright edges.
+const RESAMPLER: ResizeAlg = ResizeAlg::Convolution(FilterType::CatmullRom);
 
-/// Boxes leave a picture at least this much larger than it is to be, in halves, so that the filter decides how it looks.
-const LEFT_TO_FILTER_HALVES: u32 = 3;
+/// The box filter stops at 1.5 times the target size; the resampler does the rest.
+const MIN_RESAMPLE_RATIO_X2: u32 = 3;
 
-/// The side of the largest box. Its sum of squares, weighted by opacity, fits into 32 bits.
+/// Sums of squares in a larger box, weighted by alpha, may exceed 32 bits.
 const BOX_SIDE_MAX: u32 = 8;
 
-/// The middle of a picture after the boxes, and before the filter.
+/// Center crop after the box filter.
 pub(super) struct Boxed {
-    /// Mean squares, and how many there are in a row.
+    /// In linear light.
     values: Vec<u16>,
     width: u32,
-    /// Of the square to be, in pixels.
-    side: u32,
+    target_side: u32,
     samples: Samples,
 }
 
-/// The middle of `frame`, for a square `side` pixels wide and high, or as many as its shorter side has.
-pub(super) fn boxed(frame: &Frame, side: u32) -> Boxed {
-    let (side, box_side, boxed_side) = sides(frame.width.min(frame.height), side);
-    let values = boxes(frame, box_side as usize, boxed_side as usize);
-    Boxed { values, width: boxed_side, side, samples: frame.samples }
+/// Crops and box-filters for a square of `side` pixels, or of the shorter side where that is less.
+pub(super) fn box_downscale(raster: &Raster, side: u32) -> Boxed {
+    let (target_side, box_side, boxed_side) = sides(raster.width.min(raster.height), side);
+    let values = boxes(raster, box_side as usize, boxed_side as usize);
+    Boxed { values, width: boxed_side, target_side, samples: raster.samples }
 }
 
 impl Boxed {
-    /// The square. Not turned, in its colours.
-    pub(super) fn filtered(self) -> Square {
-        let filtered = filter(self.values, self.width, self.side, self.samples);
-        Square { side: self.side, samples: self.samples, pixels: roots(&filtered, self.samples) }
+    /// Resamples to the target size.
+    pub(super) fn resample(self) -> SquareImage {
+        let resampled = resample(self.values, self.width, self.target_side, self.samples);
+        SquareImage { side: self.target_side, samples: self.samples, pixels: from_linear(&resampled, self.samples) }
     }
 }
 
-/// What [`boxed`] and then [`Boxed::filtered`] take, in bytes: the filter has its source twice, once filtered in one
-/// direction, and what comes of it.
+/// Returns the memory of [`box_downscale`] and of [`Boxed::resample`], in bytes. The resampler holds its source twice, an
+/// image that is resampled in one direction, and the target.
 pub(super) fn memory_bytes(width: u32, height: u32, samples: Samples, side: u32) -> (u64, u64) {
     let (side, _, boxed_side) = sides(width.min(height), side);
     let (side, boxed_side, count) = (u64::from(side), u64::from(boxed_side), samples.count() as u64);
@@ -56,24 +54,24 @@ pub(super) fn memory_bytes(width: u32, height: u32, samples: Samples, side: u32)
     (boxed_side * boxed_side * value_bytes + rows_bytes, filtering * value_bytes)
 }
 
-/// Of a picture and of what is wanted: the side of the square, of a box, and of all boxes.
+/// Returns the side of the target, of a box, and of the box-filtered crop.
 fn sides(shorter: u32, side: u32) -> (u32, u32, u32) {
     let side = side.min(shorter).max(1);
-    let box_side = (shorter * 2 / (side * LEFT_TO_FILTER_HALVES)).clamp(1, BOX_SIDE_MAX);
+    let box_side = (shorter * 2 / (side * MIN_RESAMPLE_RATIO_X2)).clamp(1, BOX_SIDE_MAX);
     (side, box_side, shorter / box_side)
 }
 
-/// The mean squares of boxes in the middle of `frame`.
-fn boxes(frame: &Frame, box_side: usize, boxed_side: usize) -> Vec<u16> {
-    let (width, height, count) = (frame.width as usize, frame.height as usize, frame.samples.count());
+/// Averages boxes of the center crop, in linear light.
+fn boxes(raster: &Raster, box_side: usize, boxed_side: usize) -> Vec<u16> {
+    let (width, height, count) = (raster.width as usize, raster.height as usize, raster.samples.count());
     let used = boxed_side * box_side;
     let (left, top) = ((width - used) / 2, (height - used) / 2);
-    let rows = frame.pixels.chunks_exact(width * count).skip(top).take(used);
+    let rows = raster.pixels.chunks_exact(width * count).skip(top).take(used);
     let rows: Vec<&[u8]> = rows.filter_map(|row| row.get(left * count..(left + used) * count)).collect();
     let mut boxed = vec![0; boxed_side * boxed_side * count];
     let mut sums = vec![0; used * count];
     for (rows, out) in rows.chunks_exact(box_side).zip(boxed.chunks_exact_mut(boxed_side * count)) {
-        match frame.samples {
+        match raster.samples {
             Samples::Gray => average::<1>(rows, &mut sums, out),
             Samples::Rgb => average::<3>(rows, &mut sums, out),
             Samples::Cmyk => average::<4>(rows, &mut sums, out),
@@ -84,7 +82,7 @@ fn boxes(frame: &Frame, box_side: usize, boxed_side: usize) -> Vec<u16> {
     boxed
 }
 
-/// One row of boxes, as wide as `rows` are many; `sums` are as long as a row.
+/// Averages one row of boxes. `sums` is as long as a row of samples.
 fn average<const COUNT: usize>(rows: &[&[u8]], sums: &mut [u32], out: &mut [u16]) {
     match rows.len() {
         1 => sum::<1>(rows, sums),
@@ -97,7 +95,7 @@ fn average<const COUNT: usize>(rows: &[&[u8]], sums: &mut [u32], out: &mut [u16]
         _ => sum::<8>(rows, sums),
     }
     let area = (rows.len() * rows.len()) as u64;
-    // Division by multiplication; exact for these sums.
+    // Division by multiplication, which is exact for these sums.
     let inverse = (1 << 32) / area + 1;
     let (out, _) = out.as_chunks_mut::<COUNT>();
     let (pixels, _) = sums.as_chunks::<COUNT>();
@@ -114,11 +112,10 @@ fn average<const COUNT: usize>(rows: &[&[u8]], sums: &mut [u32], out: &mut [u16]
     }
 }
 
-/// Samples summed at a time: as many as the registers of any x86-64 hold.
+/// Samples summed at a time: as many as fit into the registers of any x86-64.
 const BLOCK: usize = 32;
 
-/// The sum of the squares of each column of samples. As the number of rows is known, a sum stays in registers while they
-/// pass.
+/// Sums the squares of each column of samples. A constant number of rows keeps the sums in registers.
 fn sum<const ROWS: usize>(rows: &[&[u8]], sums: &mut [u32]) {
     let Some(rows) = rows.first_chunk::<ROWS>() else { return };
     let square = |sample: &u8| {
@@ -144,32 +141,32 @@ fn sum<const ROWS: usize>(rows: &[&[u8]], sums: &mut [u32]) {
     }
 }
 
-/// Like [`average`], where the last sample is opacity: what can't be seen has no colour to give.
+/// Like [`average`], with colors weighted by alpha, the last sample.
 fn average_by_alpha<const COUNT: usize>(rows: &[&[u8]], out: &mut [u16]) {
     let box_side = rows.len();
     let area = u32::try_from(box_side * box_side).unwrap_or(u32::MAX);
     let (out, _) = out.as_chunks_mut::<COUNT>();
     for (x, out) in out.iter_mut().enumerate() {
         let Some((out_alpha, out)) = out.split_last_mut() else { return };
-        let (mut totals, mut opacity) = ([0_u32; COUNT], 0);
+        let (mut totals, mut alpha_sum) = ([0_u32; COUNT], 0);
         for row in rows {
             let (pixels, _) = row.as_chunks::<COUNT>();
-            for (alpha, colours) in pixels.iter().skip(x * box_side).take(box_side).filter_map(|p| p.split_last()) {
+            for (alpha, colors) in pixels.iter().skip(x * box_side).take(box_side).filter_map(|p| p.split_last()) {
                 let alpha = u32::from(*alpha);
-                opacity += alpha;
-                for (total, sample) in totals.iter_mut().zip(colours) {
+                alpha_sum += alpha;
+                for (total, sample) in totals.iter_mut().zip(colors) {
                     *total += u32::from(*sample) * u32::from(*sample) * alpha;
                 }
             }
         }
         for (out, total) in out.iter_mut().zip(totals) {
-            *out = saturated(total.checked_div(opacity).unwrap_or_default().into());
+            *out = saturated(total.checked_div(alpha_sum).unwrap_or_default().into());
         }
-        *out_alpha = saturated((opacity * 257 / area).into());
+        *out_alpha = saturated((alpha_sum * 257 / area).into());
     }
 }
 
-fn filter(boxed: Vec<u16>, boxed_side: u32, side: u32, samples: Samples) -> Vec<u16> {
+fn resample(boxed: Vec<u16>, boxed_side: u32, side: u32, samples: Samples) -> Vec<u16> {
     let pixel_type = match samples {
         Samples::Gray => PixelType::U16,
         Samples::GrayAlpha => PixelType::U16x2,
@@ -180,27 +177,27 @@ fn filter(boxed: Vec<u16>, boxed_side: u32, side: u32, samples: Samples) -> Vec<
     for (bytes, value) in source.buffer_mut().as_chunks_mut::<2>().0.iter_mut().zip(&boxed) {
         *bytes = value.to_ne_bytes();
     }
-    // The filter multiplies a copy by its opacity, which then takes no more.
+    // Frees the memory that the resampler's premultiplied copy takes.
     drop(boxed);
     let mut target = Image::new(side, side, pixel_type);
-    let options = ResizeOptions::new().resize_alg(FILTER).use_alpha(samples.has_alpha());
+    let options = ResizeOptions::new().resize_alg(RESAMPLER).use_alpha(samples.has_alpha());
     if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
-        // Fails for images of two types only.
-        tracing::error!(%error, "a picture is not resized");
+        // Images of one type don't fail.
+        tracing::error!(%error, "resizing failed; the rendition is black");
     }
     target.buffer().as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect()
 }
 
-/// From squares to values, and opacity from sixteen bits to eight.
-fn roots(squares: &[u16], samples: Samples) -> Vec<u8> {
+/// Converts linear light to sRGB values, and alpha from sixteen bits to eight.
+fn from_linear(squares: &[u16], samples: Samples) -> Vec<u8> {
     let root = |square: u16| rounded(f32::from(square).sqrt());
     if !samples.has_alpha() {
         return squares.iter().copied().map(root).collect();
     }
     let mut pixels = Vec::with_capacity(squares.len());
     for pixel in squares.chunks_exact(samples.count()) {
-        if let Some((alpha, colours)) = pixel.split_last() {
-            pixels.extend(colours.iter().copied().map(root));
+        if let Some((alpha, colors)) = pixel.split_last() {
+            pixels.extend(colors.iter().copied().map(root));
             pixels.push(rounded(f32::from(*alpha) / 257.0));
         }
     }
@@ -213,38 +210,38 @@ fn saturated(value: u64) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::orientation::Orientation;
+    use super::super::orient::Orientation;
     use super::*;
 
-    fn square(frame: &Frame, side: u32) -> Square {
-        boxed(frame, side).filtered()
+    fn square(raster: &Raster, side: u32) -> SquareImage {
+        box_downscale(raster, side).resample()
     }
 
-    fn frame(width: u32, height: u32, samples: Samples, pixel: impl Fn(u32, u32) -> Vec<u8>) -> Frame {
+    fn raster(width: u32, height: u32, samples: Samples, pixel: impl Fn(u32, u32) -> Vec<u8>) -> Raster {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| pixel(x, y)).collect();
-        Frame { width, height, samples, pixels, profile: None, orientation: Orientation::default() }
+        Raster { width, height, samples, pixels, profile: None, orientation: Orientation::default() }
     }
 
     #[test]
-    fn a_square_is_the_middle_and_never_larger_than_the_picture() {
+    fn a_square_is_the_center_and_never_larger_than_the_picture() {
         // Black, and white in the middle third.
-        let wide = frame(300, 100, Samples::Gray, |x, _| vec![if (100..200).contains(&x) { 255 } else { 0 }]);
-        let high = frame(100, 300, Samples::Gray, |_, y| vec![if (100..200).contains(&y) { 255 } else { 0 }]);
-        for frame in [wide, high] {
-            for (asked, side) in [(512, 100), (100, 100), (99, 99), (50, 50), (7, 7), (1, 1)] {
-                let square = square(&frame, asked);
+        let wide = raster(300, 100, Samples::Gray, |x, _| vec![if (100..200).contains(&x) { 255 } else { 0 }]);
+        let high = raster(100, 300, Samples::Gray, |_, y| vec![if (100..200).contains(&y) { 255 } else { 0 }]);
+        for raster in [wide, high] {
+            for (size, side) in [(512, 100), (100, 100), (99, 99), (50, 50), (7, 7), (1, 1)] {
+                let square = square(&raster, size);
                 assert_eq!((square.side, square.pixels.len()), (side, (side * side) as usize));
-                assert!(square.pixels.iter().all(|value| *value == 255), "{asked}");
+                assert!(square.pixels.iter().all(|value| *value == 255), "{size}");
             }
         }
     }
 
     #[test]
-    fn one_colour_stays_that_colour_at_any_size() {
+    fn a_single_color_is_unchanged_at_any_size() {
         for value in 0..=255 {
-            let frame = frame(67, 61, Samples::Rgb, |_, _| vec![value, 255 - value, 128]);
+            let raster = raster(67, 61, Samples::Rgb, |_, _| vec![value, 255 - value, 128]);
             for side in [61, 60, 31, 16, 5, 3, 1] {
-                let square = square(&frame, side);
+                let square = square(&raster, side);
                 assert!(
                     square.pixels.chunks_exact(3).all(|pixel| pixel == [value, 255 - value, 128]),
                     "{value} {side}"
@@ -254,32 +251,32 @@ mod tests {
     }
 
     #[test]
-    fn light_is_averaged() {
+    fn linear_light_is_averaged() {
         // Half black and half white is half the light: 0.5 to the power of 1/2, near sRGB's 188.
-        let frame = frame(64, 64, Samples::Gray, |x, y| vec![if (x + y) % 2 == 0 { 255 } else { 0 }]);
-        assert!(square(&frame, 8).pixels.iter().all(|value| (178..=190).contains(value)));
+        let raster = raster(64, 64, Samples::Gray, |x, y| vec![if (x + y) % 2 == 0 { 255 } else { 0 }]);
+        assert!(square(&raster, 8).pixels.iter().all(|value| (178..=190).contains(value)));
     }
 
     #[test]
-    fn what_is_not_seen_gives_no_colour() {
+    fn transparent_pixels_give_no_color() {
         for samples in [Samples::Rgba, Samples::GrayAlpha] {
-            let frame = frame(64, 64, samples, |x, _| {
-                let (colour, alpha) = if x % 4 == 0 { (200, 255) } else { (0, 0) };
-                [vec![colour; samples.count() - 1], vec![alpha]].concat()
+            let raster = raster(64, 64, samples, |x, _| {
+                let (color, alpha) = if x % 4 == 0 { (200, 255) } else { (0, 0) };
+                [vec![color; samples.count() - 1], vec![alpha]].concat()
             });
-            for pixel in square(&frame, 4).pixels.chunks_exact(samples.count()) {
-                let (alpha, colours) = pixel.split_last().unwrap();
+            for pixel in square(&raster, 4).pixels.chunks_exact(samples.count()) {
+                let (alpha, colors) = pixel.split_last().unwrap();
                 assert!((62..=66).contains(alpha), "{alpha}");
-                assert!(colours.iter().all(|value| (199..=201).contains(value)), "{colours:?}");
+                assert!(colors.iter().all(|value| (199..=201).contains(value)), "{colors:?}");
             }
         }
     }
 
     #[test]
-    fn the_largest_sums_fit() {
+    fn the_largest_sums_fit_in_32_bits() {
         for samples in [Samples::Gray, Samples::GrayAlpha, Samples::Rgb, Samples::Rgba, Samples::Cmyk] {
-            let frame = frame(100, 100, samples, |_, _| vec![255; samples.count()]);
-            assert!(square(&frame, 1).pixels.iter().all(|value| *value == 255), "{samples:?}");
+            let raster = raster(100, 100, samples, |_, _| vec![255; samples.count()]);
+            assert!(square(&raster, 1).pixels.iter().all(|value| *value == 255), "{samples:?}");
         }
     }
 }
