@@ -133,16 +133,6 @@ impl ImageKind {
             Self::Webp => "webp",
         }
     }
-
-    /// Returns the media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Jpeg => "image/jpeg",
-            Self::Png => "image/png",
-            Self::Gif => "image/gif",
-            Self::Webp => "image/webp",
-        }
-    }
 }
 
 impl ImageName {

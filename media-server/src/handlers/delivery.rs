@@ -92,7 +92,8 @@ fn deliver(
         let content_range = format!("bytes {}-{}/{size_bytes}", range.start, range.end.saturating_sub(1));
         headers.insert(CONTENT_RANGE, conditional::value(&content_range));
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
+    let content_type = mime_guess::from_ext(kind.extension()).first_or_octet_stream();
+    headers.insert(CONTENT_TYPE, conditional::value(content_type.as_ref()));
     Ok(describe(response))
 }
 

@@ -54,9 +54,17 @@ pub(super) fn gif(pixels: usize, bytes: usize) -> Vec<u8> {
     picture
 }
 
-/// A PNG of soft colours with noise, as a photograph has it.
+/// A PNG of gradients with noise, as a photograph has it, of as many pixels for its bytes as fit into 10 MiB.
 pub(super) fn png(pixels: usize, bytes: usize) -> Vec<u8> {
-    let (width, height) = square(pixels.max(bytes / 2));
+    [50, 48, 46, 44, 42, 40]
+        .into_iter()
+        .map(|percent| png_of(pixels.max(bytes * percent / 100)))
+        .find(|picture| picture.len() <= BYTES_MAX)
+        .unwrap()
+}
+
+fn png_of(pixels: usize) -> Vec<u8> {
+    let (width, height) = square(pixels);
     let mut picture = Vec::new();
     let mut encoder = png::Encoder::new(&mut picture, width, height);
     encoder.set_color(png::ColorType::Rgb);

@@ -97,6 +97,9 @@ async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration) -> Re
         times.extend(of_one);
         refused += refused_to_one;
     }
+    if times.is_empty() {
+        return Err(Error::Client(format!("no request of {CLIENTS} clients succeeded, {refused} were refused")));
+    }
     times.sort_by(f64::total_cmp);
     Ok((times, refused))
 }
