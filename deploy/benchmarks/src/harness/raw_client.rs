@@ -44,7 +44,8 @@ impl RawClient {
         let (head, body) = std::str::from_utf8(&self.received).ok()?.split_once("\r\n\r\n")?;
         // nginx writes it in another case than the services.
         let is_length = |name: &str| name.eq_ignore_ascii_case("content-length");
-        let length = head.lines().find_map(|line| Some(line.split_once(": ").filter(|(name, _)| is_length(name))?.1))?;
+        let length =
+            head.lines().find_map(|line| Some(line.split_once(": ").filter(|(name, _)| is_length(name))?.1))?;
         (body.len() >= length.parse().ok()?).then_some(body)
     }
 }
