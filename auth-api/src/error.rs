@@ -139,7 +139,7 @@ impl From<Error> for Problem {
                 Problem::fields(FieldErrors::of("profile_pic", NOT_A_PICTURE).0).with_cause(reason)
             }
             Error::PictureTooLarge { limit_bytes } => Problem::too_large(limit_bytes),
-            Error::Store(error) if error.is_ours() => Problem::internal().with_cause(error),
+            Error::Store(error) if error.is_bug() => Problem::internal().with_cause(error),
             Error::Internal(_) => Problem::internal().with_cause(error),
             Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().with_cause(error),
         }

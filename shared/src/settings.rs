@@ -129,6 +129,11 @@ impl Settings {
         self.document(name, default, shown, help)
     }
 
+    /// Those of these settings of earlier releases that are set. They have no effect, and are not documented.
+    pub fn set_of(&self, names: &[&'static str]) -> Vec<&'static str> {
+        names.iter().copied().filter(|name| self.variables.contains_key(*name)).collect()
+    }
+
     fn document(&mut self, name: &'static str, default: &str, shown: String, help: &'static str) -> String {
         self.documented.push(Documented { name, default: shown, help });
         self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_api::config::Config;
-use auth_api::store::redis_link::Redis;
+use auth_api::redis_client::Redis;
 use auth_api::store::sessions::{self, NewSession};
 use auth_api::tokens::{IssueTimes, TokenConfig, TokenPair, Tokens, refresh_digests};
 use deploy::{Interrupt, Options, Service, Stack};
@@ -56,7 +56,7 @@ impl Deployment {
 
     /// Connects to Redis as auth-api does.
     pub fn redis(&self) -> Result<Redis, Error> {
-        Ok(Redis::connect(&self.config.redis, |_| ())?)
+        Ok(Redis::connect(&self.config.redis, |_| ()))
     }
 
     /// Returns access tokens of all active sessions; the same for all rows, as a client reuses its token.

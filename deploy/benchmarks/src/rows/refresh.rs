@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use auth_api::store::redis_link::Redis;
+use auth_api::redis_client::Redis;
 use auth_api::store::sessions::{self, PresentedToken, RotationOutcome};
 use auth_api::tokens::refresh_digests;
 

@@ -2,9 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -49,11 +52,9 @@ fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
     let (alone, alone_base) = (Arc::clone(&requests), base.clone());
     Ok(Pair {
         candidate: Box::new(move |time| {
-            bench.runtime.block_on(async {
-                let _attack = attack(&base, &kinds).await;
-                let (times, refused) = ordinary(&base, &requests, time).await?;
-                Ok(Sample { value: times.last().copied().unwrap_or(f64::NAN), refused })
-            })
+            let _attack = Attack::start(&base, &kinds)?;
+            let (times, refused) = bench.runtime.block_on(ordinary(&base, &requests, time))?;
+            Ok(Sample { value: times.last().copied().unwrap_or(f64::NAN), refused })
         }),
         baseline: Box::new(move |time| {
             bench.runtime.block_on(async {
@@ -100,11 +101,48 @@ async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration) -> Re
     if times.is_empty() {
         return Err(Error::Client(format!("no request of {CLIENTS} clients succeeded, {refused} were refused")));
     }
+    if times.is_empty() {
+        return Err(Error::Client(format!("no request of {CLIENTS} clients succeeded, {refused} were refused")));
+    }
     times.sort_by(f64::total_cmp);
     Ok((times, refused))
 }
 
-/// Sends hostile and partial requests until dropped. Ignores the responses.
+/// Hostile requests and partial ones, until it is dropped. Their responses do not count. On a thread of its own, so that the
+/// time it takes to send them is no part of the ordinary clients' response times.
+struct Attack {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Attack {
+    /// Returns when all partial requests are sent.
+    fn start(base: &str, kinds: &Arc<Vec<RepeatedRequest>>) -> Result<Self, Error> {
+        let (base, kinds) = (base.to_owned(), Arc::clone(kinds));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::client)?;
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                let _attack = attack(&base, &kinds).await;
+                let _ = ready.send(());
+                let _ = stopped.await;
+            });
+        });
+        is_ready.recv().map_err(Error::client)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 async fn attack(base: &str, kinds: &Arc<Vec<RepeatedRequest>>) -> JoinSet<()> {
     let mut attack = JoinSet::new();
     for connection in 0..HOSTILE_CONNECTIONS {

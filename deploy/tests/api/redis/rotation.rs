@@ -6,7 +6,7 @@
 
 mod fixture;
 
-use auth_api::store::sessions::{self, Restamp, RotationOutcome};
+use auth_api::store::sessions::{self, RotationOutcome, StampState};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -25,8 +25,8 @@ enum Event {
     PresentToPreviousRelease { behind: usize },
     /// Time passes, in grace periods.
     Wait(u64),
-    /// A password is being changed, or was changed.
-    Restamp(Restamp),
+    /// A password is about to change, or has.
+    SetPasswordStamp(StampState),
     /// Redis loses its last rotations.
     LoseRotations(usize),
     /// The user logs out.
@@ -49,7 +49,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         3 => (0..3_usize).prop_map(|behind| Event::PresentLate { behind }),
         3 => (0..2_usize).prop_map(|behind| Event::PresentToPreviousRelease { behind }),
         3 => (0..3_u64).prop_map(Event::Wait),
-        1 => prop_oneof![Just(Restamp::Announce), Just(Restamp::Confirm)].prop_map(Event::Restamp),
+        1 => prop_oneof![Just(StampState::Pending), Just(StampState::Committed)].prop_map(Event::SetPasswordStamp),
         3 => prop_oneof![3 => Just(1), 1 => Just(2)].prop_map(Event::LoseRotations),
         1 => Just(Event::LogOut),
         1 => Just(Event::Expire),
@@ -138,7 +138,7 @@ impl Run<'_> {
                 self.presented(self.token(behind), number, false, outcome).await?;
             }
             Event::Wait(graces) => self.wait(graces * (GRACE + SECONDS_OF_A_CASE)).await,
-            Event::Restamp(when) => self.restamp(when).await?,
+            Event::SetPasswordStamp(when) => self.set_password_stamp(when).await?,
             Event::LoseRotations(count) => self.lose(count).await,
             Event::LogOut => {
                 let ended = sessions::end(self.fixture.redis(), self.fixture.id).await.unwrap();
@@ -150,7 +150,7 @@ impl Run<'_> {
                 self.end();
             }
         }
-        let is_alive = sessions::stamps(self.fixture.redis(), self.fixture.id).await.unwrap().0.is_some();
+        let is_alive = sessions::read_stamps(self.fixture.redis(), self.fixture.id).await.unwrap().value.is_some();
         prop_assert_eq!(is_alive, self.session.is_some());
         Ok(())
     }
@@ -207,14 +207,14 @@ impl Run<'_> {
         }
     }
 
-    async fn restamp(&mut self, when: Restamp) -> Result<(), TestCaseError> {
+    async fn set_password_stamp(&mut self, when: StampState) -> Result<(), TestCaseError> {
         self.stamps += 1;
-        let restamped = self.fixture.restamp(when, self.stamps).await;
-        prop_assert_eq!(restamped, self.session.is_some());
+        let is_found = self.fixture.set_password_stamp(when, self.stamps).await;
+        prop_assert_eq!(is_found, self.session.is_some());
         for session in self.session.iter_mut().chain(self.before.iter_mut().map(|(session, _)| session)) {
             match when {
-                Restamp::Announce => session.announced = self.stamps,
-                Restamp::Confirm => session.stamp = self.stamps,
+                StampState::Pending => session.announced = self.stamps,
+                StampState::Committed => session.stamp = self.stamps,
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use auth_api::store::{self, Connection, PostgresConfig, migrations, picture_deletions, stored_pictures};
+use auth_api::store::{self, Connection, PostgresConfig, migrations, pending_deletions, stored_pictures};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -88,13 +88,13 @@ impl Model {
         match event {
             Event::Upload => {
                 let id = image_id();
-                picture_deletions::note(&self.client, &id, Duration::from_secs(UPLOAD_GRACE)).await.unwrap();
+                pending_deletions::enqueue(&self.client, &id, Duration::from_secs(UPLOAD_GRACE)).await.unwrap();
                 self.tasks.push(Task::Store(id));
             }
             Event::Remove(which) => self.remove(which).await,
             Event::Delete => {
-                picture_deletions::forget_owned(&self.client).await.unwrap();
-                if let Some(id) = picture_deletions::begin_due(&self.client, RETRY_PAUSE).await.unwrap() {
+                pending_deletions::cancel_owned(&self.client).await.unwrap();
+                if let Some(id) = pending_deletions::claim_next(&self.client, RETRY_PAUSE).await.unwrap() {
                     self.tasks.push(Task::Delete(id));
                 }
             }
@@ -142,7 +142,7 @@ impl Model {
             Task::Attach(id) => {
                 let replaced = self.owned().await.into_iter().next().filter(|_| self.tasks.len() % 2 == 1);
                 self.run("begin").await;
-                if !picture_deletions::call_off(&self.client, &id).await.unwrap() {
+                if !pending_deletions::cancel(&self.client, &id).await.unwrap() {
                     self.run("rollback").await;
                     return None;
                 }
@@ -151,7 +151,7 @@ impl Model {
                     self.run("commit").await;
                     return None;
                 };
-                picture_deletions::note(&self.client, &replaced, Duration::ZERO).await.unwrap();
+                pending_deletions::enqueue(&self.client, &replaced, Duration::ZERO).await.unwrap();
                 self.run(&format!("update users set profile_pic = '{id}.png' where profile_pic = '{replaced}.png'"))
                     .await;
                 self.run("commit").await;
@@ -162,12 +162,12 @@ impl Model {
                 Some(Task::Complete(id))
             }
             Task::Complete(id) => {
-                picture_deletions::finish(&self.client, &id).await.unwrap();
+                pending_deletions::complete(&self.client, &id).await.unwrap();
                 None
             }
             Task::EnqueueOrphans(ids) => {
                 let grace = Duration::from_secs(ORPHAN_GRACE);
-                stored_pictures::note_orphans(&self.client, &ids, grace).await.unwrap();
+                stored_pictures::enqueue_orphans(&self.client, &ids, grace).await.unwrap();
                 None
             }
         }
@@ -176,7 +176,7 @@ impl Model {
     async fn remove(&mut self, which: usize) {
         let Some(id) = self.owned().await.into_iter().nth(which) else { return };
         self.run("begin").await;
-        picture_deletions::note(&self.client, &id, Duration::ZERO).await.unwrap();
+        pending_deletions::enqueue(&self.client, &id, Duration::ZERO).await.unwrap();
         self.run(&format!("update users set profile_pic = null where profile_pic = '{id}.png'")).await;
         self.run("commit").await;
         self.tasks.push(Task::Delete(id));
@@ -286,11 +286,11 @@ async fn a_due_picture_is_either_attached_or_deleted() {
     let mut count = 0;
     for _ in 0..200 {
         let id = image_id();
-        picture_deletions::note(&deleter, &id, Duration::ZERO).await.unwrap();
-        let delete = async { picture_deletions::begin_due(&deleter, RETRY_PAUSE).await.unwrap().is_some() };
+        pending_deletions::enqueue(&deleter, &id, Duration::ZERO).await.unwrap();
+        let delete = async { pending_deletions::claim_next(&deleter, RETRY_PAUSE).await.unwrap().is_some() };
         let attach = async {
             attacher.batch_execute("begin").await.unwrap();
-            let is_attached = picture_deletions::call_off(&attacher, &id).await.unwrap();
+            let is_attached = pending_deletions::cancel(&attacher, &id).await.unwrap();
             attacher.batch_execute("commit").await.unwrap();
             is_attached
         };
@@ -298,7 +298,7 @@ async fn a_due_picture_is_either_attached_or_deleted() {
         // A row that the claim skips because it is locked is being attached.
         assert_ne!(is_deleted, is_attached);
         count += u32::from(is_attached);
-        picture_deletions::finish(&deleter, &id).await.unwrap();
+        pending_deletions::complete(&deleter, &id).await.unwrap();
     }
     println!("{count} of 200 were attached");
     drop((deleter, attacher, pool));
@@ -312,11 +312,11 @@ async fn an_upload_does_not_attach_a_picture_that_only_a_sweep_has_enqueued() {
     let pool = store::postgres(&schema.config).unwrap();
     let client = pool.get().await.unwrap();
     let id = image_id();
-    picture_deletions::note(&client, &id, Duration::ZERO).await.unwrap();
-    assert_eq!(picture_deletions::begin_due(&client, RETRY_PAUSE).await.unwrap().as_ref(), Some(&id));
-    picture_deletions::finish(&client, &id).await.unwrap();
+    pending_deletions::enqueue(&client, &id, Duration::ZERO).await.unwrap();
+    assert_eq!(pending_deletions::claim_next(&client, RETRY_PAUSE).await.unwrap().as_ref(), Some(&id));
+    pending_deletions::complete(&client, &id).await.unwrap();
     let listed = [id.clone()];
-    assert_eq!(stored_pictures::note_orphans(&client, &listed, Duration::ZERO).await.unwrap(), 1);
-    assert!(!picture_deletions::call_off(&client, &id).await.unwrap(), "the picture was deleted");
+    assert_eq!(stored_pictures::enqueue_orphans(&client, &listed, Duration::ZERO).await.unwrap(), 1);
+    assert!(!pending_deletions::cancel(&client, &id).await.unwrap(), "the picture was deleted");
     drop((client, pool));
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use auth_api::redis_client::address::RedisAddress;
+use auth_api::redis_client::{Redis, RedisConfig};
 use auth_api::store::StoreError;
-use auth_api::store::redis_link::address::RedisAddress;
-use auth_api::store::redis_link::{Redis, RedisConfig};
-use auth_api::store::sessions::{self, NewSession, PresentedToken, Restamp, RotationOutcome, SessionId};
+use auth_api::store::sessions::{self, NewSession, PresentedToken, RotationOutcome, SessionId, StampState};
 use auth_api::tokens::{refresh_digests, successor_jti};
 use redis::Script;
 use shared::random::Random;
@@ -34,7 +34,7 @@ impl Connections {
             let (address, password) = (address.clone(), address.password.clone());
             let config =
                 RedisConfig { address, password, sentinel_password: None, tls: None, timeout, script_deadline };
-            Redis::connect(&config, |_| ()).expect("a connection")
+            Redis::connect(&config, |_| ())
         };
         let previous_release = Script::new(include_str!("previous_release.lua"));
         Self { redis: connect(timeout), late: connect(Duration::ZERO), previous_release }
@@ -73,7 +73,7 @@ impl<'a> Fixture<'a> {
         sessions::create(&connections.redis, &new, 50).await.expect("a session");
         let fixture = Self { connections, id: session, first_jti, grace: Duration::from_secs(grace) };
         // Without a pending stamp the model would need a special case.
-        assert!(fixture.restamp(Restamp::Announce, 0).await);
+        assert!(fixture.set_password_stamp(StampState::Pending, 0).await);
         fixture
     }
 
@@ -132,12 +132,15 @@ impl<'a> Fixture<'a> {
         (outcome, before)
     }
 
-    pub async fn restamp(&self, when: Restamp, stamp: u128) -> bool {
-        sessions::restamp(self.redis(), self.id, when, stamp_of(stamp)).await.expect("an outcome")
+    pub async fn set_password_stamp(&self, when: StampState, stamp: u128) -> bool {
+        sessions::set_password_stamp(self.redis(), self.id, when, stamp_of(stamp)).await.expect("an outcome")
     }
 
     pub async fn set_stamps(&self, stamp: u128, announced: u128) {
-        assert!(self.restamp(Restamp::Announce, announced).await && self.restamp(Restamp::Confirm, stamp).await);
+        assert!(
+            self.set_password_stamp(StampState::Pending, announced).await
+                && self.set_password_stamp(StampState::Committed, stamp).await
+        );
     }
 
     pub async fn set_rotated_at(&self, rotated_at: Option<u64>) {
