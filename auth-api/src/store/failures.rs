@@ -1,12 +1,12 @@
-//! Failed tries of a password, counted for whoever may guess, across replicas.
+//! Sliding windows of failed logins, with reservations for the attempts in flight.
 //!
-//! | key | what |
+//! | key | value |
 //! | --- | --- |
-//! | `login:failed:{<subject>}` | a sorted set of the tries that failed, by when they cease to count |
-//! | `login:trying:{<subject>}` | the same of those that are being checked |
+//! | `login:failed:{<key>}` | sorted set of the failed attempts, by expiration |
+//! | `login:trying:{<key>}` | sorted set of the reserved attempts, by expiration |
 //!
-//! The braces put the two into one slot of a Redis Cluster. A subject holds no e-mail address. Each key expires with its
-//! last entry; `redis-cli DEL` forgives.
+//! The braces put both into one slot of a Redis Cluster. No key holds an e-mail address. Each expires with its last entry;
+//! `redis-cli DEL` clears it.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -18,74 +18,72 @@ use super::redis_link::Redis;
 use super::redis_link::deadline::script_with_deadline;
 use super::{StoreError, millis};
 
-/// Whose tries are counted, and how many may fail.
+/// The key of a window, and its limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
-    /// Its name, of letters, digits and `:./`.
+pub struct RateLimitKey {
+    /// Letters, digits and `:./`.
     pub name: String,
-    /// The tries that may fail within a window.
     pub failures_max: u32,
 }
 
-impl Subject {
+impl RateLimitKey {
     fn keys(&self) -> [String; 2] {
         [format!("login:failed:{{{}}}", self.name), format!("login:trying:{{{}}}", self.name)]
     }
 }
 
-/// Whether a try may begin.
+/// Result of reserving an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Reservation {
-    /// It may, and is to be settled.
-    Taken,
-    /// Too many have failed; one may begin after this time.
-    Blocked(Duration),
-    /// Those that are being checked might all fail: ask again when they are settled.
-    Full,
+    /// Reserved; the outcome must be reported.
+    Acquired,
+    /// Too many failures; the next attempt is allowed after this time.
+    LockedOut(Duration),
+    /// The attempts in flight could reach the limit by failing.
+    Saturated,
 }
 
-/// How a try has ended.
+/// Outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The password was wrong.
+pub enum AttemptOutcome {
     Failed,
-    /// It was right: the subject's failures are forgotten.
-    Right,
-    /// Nobody has looked at it, or it was right and proves nothing for this subject.
-    GivenBack,
+    /// Clears the failures of the key.
+    Succeeded,
+    /// Not checked, or its success proves nothing for this key.
+    Released,
 }
 
 static RESERVE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("reserve_try.lua")));
-static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle_try.lua")));
+static REPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("settle_try.lua")));
 
-/// Lets the try `id` begin, if there is room; it is given back by itself after `held`.
-pub async fn reserve(redis: &Redis, subject: &Subject, id: Uuid, held: Duration) -> Result<Reservation, StoreError> {
-    let [failed, trying] = subject.keys();
+/// Reserves the attempt `id`; the reservation expires after `ttl`.
+pub async fn reserve(redis: &Redis, key: &RateLimitKey, id: Uuid, ttl: Duration) -> Result<Reservation, StoreError> {
+    let [failed, trying] = key.keys();
     let mut call = RESERVE.key(failed);
-    call.key(trying).arg(subject.failures_max).arg(id.simple().to_string()).arg(millis(held));
+    call.key(trying).arg(key.failures_max).arg(id.simple().to_string()).arg(millis(ttl));
     Ok(match call.invoke_async::<(u8, u64)>(&mut redis.clone()).await? {
-        (0, _) => Reservation::Taken,
-        (1, wait) => Reservation::Blocked(Duration::from_millis(wait)),
-        _ => Reservation::Full,
+        (0, _) => Reservation::Acquired,
+        (1, wait) => Reservation::LockedOut(Duration::from_millis(wait)),
+        _ => Reservation::Saturated,
     })
 }
 
-/// Says how the try `id` has ended; a failure counts for `window`.
-pub async fn settle(
+/// Reports the outcome of the attempt `id`; a failure counts for `window`.
+pub async fn report(
     redis: &Redis,
-    subject: &Subject,
+    key: &RateLimitKey,
     id: Uuid,
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     window: Duration,
 ) -> Result<(), StoreError> {
     let outcome = match outcome {
-        Outcome::Failed => "failed",
-        Outcome::Right => "right",
-        Outcome::GivenBack => "given_back",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Succeeded => "right",
+        AttemptOutcome::Released => "given_back",
     };
-    let [failed, trying] = subject.keys();
-    let mut call = SETTLE.key(failed);
+    let [failed, trying] = key.keys();
+    let mut call = REPORT.key(failed);
     call.key(trying).arg(id.simple().to_string()).arg(outcome).arg(millis(window));
     Ok(call.invoke_async(&mut redis.clone()).await?)
 }
