@@ -12,8 +12,8 @@ use shared::telemetry::LogConfig;
 use shared::worker_pool::WorkersConfig;
 
 use crate::decode_pool::DecodePoolConfig;
+use crate::formats::PictureLimits;
 use crate::http::rendition_query::RenditionSizes;
-use crate::images::PictureLimits;
 use crate::storage::{S3Config, S3Endpoint, StorageConfig};
 
 /// The settings of media-server.

@@ -6,8 +6,8 @@ use shared::memory_budget::{MemoryBudget, MemoryError, MemoryPermit};
 use shared::worker_pool::{Overload, StopSignal, Workers, WorkersConfig};
 use tokio::runtime::Handle;
 
-use crate::images::Refusal;
-use crate::images::work::Work;
+use crate::formats::ImageError;
+use crate::formats::work::Work;
 
 /// Limits of the decode pool.
 #[derive(Clone, Debug)]
@@ -32,15 +32,15 @@ pub struct DecodePool {
 pub enum DecodeError {
     /// By the fault of the image.
     #[error(transparent)]
-    Image(Refusal),
+    Image(ImageError),
     #[error(transparent)]
     Overload(Overload),
 }
 
-impl From<Refusal> for DecodeError {
-    fn from(error: Refusal) -> Self {
+impl From<ImageError> for DecodeError {
+    fn from(error: ImageError) -> Self {
         match error {
-            Refusal::Stopped => Self::Overload(Overload::TookTooLong),
+            ImageError::Stopped => Self::Overload(Overload::TookTooLong),
             error => Self::Image(error),
         }
     }
@@ -50,7 +50,7 @@ impl From<MemoryError> for DecodeError {
     fn from(error: MemoryError) -> Self {
         match error {
             MemoryError::ExceedsTotal { needed_bytes, total_bytes } => {
-                Self::Image(Refusal::TooMuchMemory { needed_bytes, max_bytes: total_bytes })
+                Self::Image(ImageError::TooMuchMemory { needed_bytes, max_bytes: total_bytes })
             }
             MemoryError::WaitedTooLong => Self::Overload(Overload::WaitedTooLong),
         }
@@ -76,7 +76,7 @@ impl DecodePool {
         let run = move |(): &mut (), stop: &StopSignal| work(&Worker { memory, stop: stop.clone(), runtime });
         match self.workers.run_stoppable(self.deadline, run).await {
             Ok(outcome) => outcome,
-            Err(Overload::Panicked) => Err(DecodeError::Image(Refusal::Broken("its decoder panicked".to_owned()))),
+            Err(Overload::Panicked) => Err(DecodeError::Image(ImageError::malformed("its decoder panicked"))),
             Err(overload) => Err(DecodeError::Overload(overload)),
         }
     }

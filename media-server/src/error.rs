@@ -6,7 +6,7 @@ use shared::worker_pool::Overload;
 use warp::reply::{Reply, Response};
 
 use crate::decode_pool::DecodeError;
-use crate::images::Refusal;
+use crate::formats::ImageError;
 use crate::storage::StorageError;
 
 /// Why a request failed.
@@ -18,14 +18,14 @@ pub enum Error {
     #[error("picture not found")]
     NotFound,
     #[error("invalid image: {0}")]
-    Refused(Refusal),
+    Refused(ImageError),
     #[error("another picture is stored under the id")]
     Conflict,
     #[error("invalid query of a listing")]
     Query,
     /// A picture that can be stored but not rendered.
     #[error("can't make a rendition: {0}")]
-    NoRendition(Refusal),
+    NoRendition(ImageError),
     #[error("unsatisfiable range")]
     Range { size_bytes: u64 },
     #[error("decode pool: {0}")]

@@ -1,7 +1,7 @@
 //! media-server: stores pictures and delivers them.
 //!
 //! An upload goes from [`shared::http::serve`] through [`routes`] and [`handlers::uploads`] to [`verification`] (by
-//! [`images`]) and [`storage`]; a download through [`handlers::delivery`] to [`renditions`] and [`storage`]. Errors become
+//! [`formats`]) and [`storage`]; a download through [`handlers::delivery`] to [`renditions`] and [`storage`]. Errors become
 //! responses in [`error`].
 //!
 //! | module | |
@@ -15,7 +15,7 @@
 //! | [`renditions`] | square thumbnails, made once and stored next to the picture |
 //! | [`decode_pool`] | bounded threads and memory for image work |
 //! | [`single_flight`] | one run of the work for concurrent requests |
-//! | [`images`] | image formats: metadata stripping, full decoding; knows no HTTP and no storage |
+//! | [`formats`] | image formats: metadata stripping, full decoding; knows no HTTP and no storage |
 //! | [`storage`] | a directory or a bucket, with an in-memory cache; knows no HTTP |
 //! | [`error`] | errors and their responses |
 
@@ -23,11 +23,11 @@ pub mod app;
 pub mod config;
 pub mod decode_pool;
 pub mod error;
+pub mod formats;
 pub mod handlers;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
 pub mod http;
-pub mod images;
 pub mod renditions;
 pub mod routes;
 pub mod single_flight;

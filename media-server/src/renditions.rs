@@ -28,8 +28,8 @@ use tokio::time::timeout;
 
 use crate::decode_pool::{DecodeError, DecodePool, Worker};
 use crate::error::Error;
-use crate::images::work::Work;
-use crate::images::{self, Middle, Refusal};
+use crate::formats::work::Work;
+use crate::formats::{self, ImageError, ScaledCrop};
 use crate::single_flight::{SingleFlight, SingleFlightError};
 use crate::storage::{Extent, RenditionKey, Storage, StoredObject};
 use encode::EncodeError;
@@ -267,12 +267,12 @@ pub enum RenderInput {
     /// A verified image.
     Original(Bytes),
     /// The scaled center crop of a JPEG, kept by verification.
-    ScaledCrop(Middle),
+    ScaledCrop(ScaledCrop),
 }
 
 impl RenderInput {
     /// Returns the memory that [`Self::render`] takes, in bytes.
-    pub fn memory_bytes(&self, size: u32) -> Result<u64, Refusal> {
+    pub fn memory_bytes(&self, size: u32) -> Result<u64, ImageError> {
         match self {
             Self::Original(picture) => memory::bytes(picture, size),
             Self::ScaledCrop(crop) => Ok(memory::crop_bytes(crop, size)),
@@ -284,7 +284,7 @@ impl RenderInput {
     pub fn render(self, size: u32, work: &mut Work) -> Result<EncodedRendition, RenderError> {
         let (raster, is_jpeg) = match self {
             Self::Original(picture) => {
-                let is_jpeg = images::kind(&picture) == Some(ImageKind::Jpeg);
+                let is_jpeg = formats::detect_kind(&picture) == Some(ImageKind::Jpeg);
                 (decode::first_frame(&picture, size, work).map_err(RenderError::Decode)?, is_jpeg)
             }
             Self::ScaledCrop(crop) => (decode::jpeg_crop(&crop), true),
@@ -306,7 +306,7 @@ fn render_raster(raster: Raster, size: u32, with_webp: bool) -> Result<EncodedRe
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     #[error(transparent)]
-    Decode(Refusal),
+    Decode(ImageError),
     /// A bug.
     #[error(transparent)]
     Encode(EncodeError),

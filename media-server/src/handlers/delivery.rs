@@ -19,11 +19,11 @@ use warp::reply::{Reply, Response};
 
 use crate::app::App;
 use crate::error::Error;
+use crate::formats;
 use crate::http::conditional::{self, Validators};
 use crate::http::nginx_cache;
 use crate::http::range::RequestedRange;
 use crate::http::rendition_query::accepts_webp;
-use crate::images;
 use crate::storage::{CHUNK_BYTES, StorageError, StoredObject};
 
 /// Clients revalidate every time, so that a deleted picture is gone at once. nginx ignores this and caches small pictures for a
@@ -42,7 +42,9 @@ pub async fn read(name: String, app: Arc<App>, method: Method, head: Head, query
     let size = app.rendition_sizes.parse_query(&query)?;
     let picture = app.storage.get(id).await?.ok_or(Error::NotFound)?;
     // A picture has one name, with the extension of its content.
-    let kind = images::kind(&picture.prefix).filter(|kind| ImageName::new(id, *kind) == name).ok_or(Error::NotFound)?;
+    let kind = formats::detect_kind(&picture.prefix)
+        .filter(|kind| ImageName::new(id, *kind) == name)
+        .ok_or(Error::NotFound)?;
     let Some(size) = size else { return deliver(&app, picture, kind, name.id_hex(), &method, &head) };
     let rendition = app.renditions.get(id, kind, size, accepts_webp(head.headers())).await?;
     let tag = format!("{}.{size}.{}", name.id_hex(), rendition.kind.extension());

@@ -3,7 +3,7 @@
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use super::raster::{Samples, SquareImage};
-use crate::images::{PROFILE_BYTES_MAX, icc};
+use crate::formats::{PROFILE_BYTES_MAX, icc};
 
 /// Converts to sRGB: [`Samples::Rgb`], or [`Samples::Rgba`] where there is alpha. A profile that is broken or of another
 /// color space is ignored, as browsers do.

@@ -8,17 +8,17 @@ use shared::media_api::ImageKind;
 
 use super::orient::Orientation;
 use super::raster::{Raster, Samples};
-use crate::images::jpeg::{self, Colours as JpegColors};
-use crate::images::work::Work;
-use crate::images::{PROFILE_BYTES_MAX, Refusal, kind, rounded};
+use crate::formats::jpeg::{self, ColorSpace};
+use crate::formats::work::Work;
+use crate::formats::{ImageError, PROFILE_BYTES_MAX, detect_kind, rounded};
 
 /// Limit of the PNG decoder's memory for chunks: a compressed profile, in a buffer that doubles, and the decompressed one.
 const PNG_CHUNK_BYTES_MAX: usize = 3 * PROFILE_BYTES_MAX;
 
 /// Decodes the first frame of a verified picture, or its center crop at the scale that a square of `size` pixels needs.
-pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<Raster, Refusal> {
-    match kind(picture).ok_or(Refusal::UnknownKind)? {
-        ImageKind::Jpeg => Ok(jpeg_crop(&jpeg::middle(picture, size, work)?)),
+pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<Raster, ImageError> {
+    match detect_kind(picture).ok_or(ImageError::UnknownKind)? {
+        ImageKind::Jpeg => Ok(jpeg_crop(&jpeg::scaled_crop(picture, size, work)?)),
         ImageKind::Png => png(picture, work),
         ImageKind::Gif => gif(picture, work),
         ImageKind::Webp => webp(picture, work),
@@ -26,18 +26,18 @@ pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<
 }
 
 /// Returns the pixels of a JPEG's scaled center crop.
-pub(super) fn jpeg_crop(crop: &jpeg::Middle) -> Raster {
+pub(super) fn jpeg_crop(crop: &jpeg::ScaledCrop) -> Raster {
     let mut pixels = crop.pixels();
-    let samples = match crop.colours {
-        JpegColors::Gray => Samples::Gray,
-        JpegColors::Rgb => Samples::Rgb,
-        JpegColors::YCbCr => {
+    let samples = match crop.color_space {
+        ColorSpace::Gray => Samples::Gray,
+        ColorSpace::Rgb => Samples::Rgb,
+        ColorSpace::YCbCr => {
             convert_ycbcr_to_rgb(&mut pixels);
             Samples::Rgb
         }
         // Not converted to RGB: a profile may apply to CMYK.
-        JpegColors::Cmyk => Samples::Cmyk,
-        JpegColors::Ycck => {
+        ColorSpace::Cmyk => Samples::Cmyk,
+        ColorSpace::Ycck => {
             cmyk_from_ycck(&mut pixels);
             Samples::Cmyk
         }
@@ -71,13 +71,13 @@ fn rgb([y, cb, cr]: [u8; 3]) -> [f32; 3] {
     [luma + 1.402 * red, luma - 0.344_136 * blue - 0.714_136 * red, luma + 1.772 * blue]
 }
 
-pub(super) fn png_reader(picture: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, Refusal> {
+pub(super) fn png_reader(picture: &[u8]) -> Result<png::Reader<Cursor<&[u8]>>, ImageError> {
     let mut options = png::DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     let mut decoder = png::Decoder::new_with_options(Cursor::new(picture), options);
     decoder.set_limits(png::Limits { bytes: PNG_CHUNK_BYTES_MAX });
     decoder.set_transformations(png::Transformations::normalize_to_color8());
-    decoder.read_info().map_err(Refusal::broken)
+    decoder.read_info().map_err(ImageError::malformed)
 }
 
 pub(super) fn png_samples(color: png::ColorType) -> Samples {
@@ -89,13 +89,13 @@ pub(super) fn png_samples(color: png::ColorType) -> Samples {
     }
 }
 
-fn png(picture: &[u8], work: &mut Work) -> Result<Raster, Refusal> {
+fn png(picture: &[u8], work: &mut Work) -> Result<Raster, ImageError> {
     let mut reader = png_reader(picture)?;
     let info = reader.info();
     work.spend(u64::from(info.width) * u64::from(info.height))?;
-    let mut pixels = vec![0; reader.output_buffer_size().ok_or(Refusal::Sides)?];
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or(ImageError::Sides)?];
     // Of an animation this is the default image, which usually is its first frame.
-    let image = reader.next_frame(&mut pixels).map_err(Refusal::broken)?;
+    let image = reader.next_frame(&mut pixels).map_err(ImageError::malformed)?;
     let samples = png_samples(image.color_type);
     let (width, height) = (image.width, image.height);
     // Reads the metadata after the image; verification has checked it.
@@ -106,29 +106,29 @@ fn png(picture: &[u8], work: &mut Work) -> Result<Raster, Refusal> {
     Ok(Raster { width, height, samples, pixels, profile, orientation })
 }
 
-pub(super) fn gif_decoder(picture: &[u8]) -> Result<gif::Decoder<&[u8]>, Refusal> {
+pub(super) fn gif_decoder(picture: &[u8]) -> Result<gif::Decoder<&[u8]>, ImageError> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
-    options.read_info(picture).map_err(Refusal::broken)
+    options.read_info(picture).map_err(ImageError::malformed)
 }
 
 /// Reads up to the first frame and returns the size of the logical screen, or of the frame where the screen has none.
-pub(super) fn gif_screen(decoder: &mut gif::Decoder<&[u8]>) -> Result<(u32, u32), Refusal> {
+pub(super) fn gif_screen(decoder: &mut gif::Decoder<&[u8]>) -> Result<(u32, u32), ImageError> {
     let (width, height) = (decoder.width(), decoder.height());
-    let frame = decoder.next_frame_info().map_err(Refusal::broken)?.ok_or(Refusal::Empty)?;
+    let frame = decoder.next_frame_info().map_err(ImageError::malformed)?.ok_or(ImageError::Empty)?;
     let screen = if width == 0 || height == 0 { (frame.width, frame.height) } else { (width, height) };
     Ok((screen.0.into(), screen.1.into()))
 }
 
-fn gif(picture: &[u8], work: &mut Work) -> Result<Raster, Refusal> {
+fn gif(picture: &[u8], work: &mut Work) -> Result<Raster, ImageError> {
     let mut decoder = gif_decoder(picture)?;
     let (screen_width, screen_height) = gif_screen(&mut decoder)?;
-    let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
+    let frame = decoder.current_frame_info().ok_or(ImageError::Empty)?;
     let offset = (usize::from(frame.left), usize::from(frame.top));
     let (width, height) = (frame.width, frame.height);
     work.spend(u64::from(width) * u64::from(height))?;
     let mut pixels = vec![0; decoder.buffer_size()];
-    decoder.read_into_buffer(&mut pixels).map_err(Refusal::broken)?;
+    decoder.read_into_buffer(&mut pixels).map_err(ImageError::malformed)?;
     if (offset, width.into(), height.into()) != ((0, 0), screen_width, screen_height) {
         pixels = on_screen(&pixels, width.into(), offset, (screen_width as usize, screen_height as usize));
     }
@@ -162,15 +162,15 @@ fn on_screen(
     screen
 }
 
-fn webp(picture: &[u8], work: &mut Work) -> Result<Raster, Refusal> {
-    let mut decoder = WebPDecoder::new(Cursor::new(picture)).map_err(Refusal::broken)?;
+fn webp(picture: &[u8], work: &mut Work) -> Result<Raster, ImageError> {
+    let mut decoder = WebPDecoder::new(Cursor::new(picture)).map_err(ImageError::malformed)?;
     let (width, height) = decoder.dimensions();
     let samples = if decoder.has_alpha() { Samples::Rgba } else { Samples::Rgb };
     work.spend(u64::from(width) * u64::from(height))?;
-    let mut pixels = vec![0; decoder.output_buffer_size().ok_or(Refusal::Sides)?];
-    decoder.read_image(&mut pixels).map_err(Refusal::broken)?;
-    let profile = decoder.icc_profile().map_err(Refusal::broken)?;
-    let exif = decoder.exif_metadata().map_err(Refusal::broken)?;
+    let mut pixels = vec![0; decoder.output_buffer_size().ok_or(ImageError::Sides)?];
+    decoder.read_image(&mut pixels).map_err(ImageError::malformed)?;
+    let profile = decoder.icc_profile().map_err(ImageError::malformed)?;
+    let exif = decoder.exif_metadata().map_err(ImageError::malformed)?;
     let orientation = exif.as_deref().map(Orientation::from_exif).unwrap_or_default();
     Ok(Raster { width, height, samples, pixels, profile, orientation })
 }

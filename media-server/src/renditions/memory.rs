@@ -4,7 +4,7 @@ use shared::media_api::ImageKind;
 
 use super::raster::Samples;
 use super::{decode, resize};
-use crate::images::{Middle, Refusal, jpeg, kind, webp};
+use crate::formats::{ImageError, ScaledCrop, detect_kind, jpeg, webp};
 
 /// Constant part: decoders with their windows, tables of encoders.
 const BASE_BYTES: u64 = 1024 * 1024;
@@ -31,8 +31,8 @@ struct Decoding {
 }
 
 /// Returns the memory of making a rendition of `size` pixels from an image, in bytes.
-pub(super) fn bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
-    let decoding = match kind(picture).ok_or(Refusal::UnknownKind)? {
+pub(super) fn bytes(picture: &[u8], size: u32) -> Result<u64, ImageError> {
+    let decoding = match detect_kind(picture).ok_or(ImageError::UnknownKind)? {
         ImageKind::Jpeg => of_jpeg(picture, size)?,
         ImageKind::Png => of_png(picture)?,
         ImageKind::Gif => of_gif(picture)?,
@@ -42,7 +42,7 @@ pub(super) fn bytes(picture: &[u8], size: u32) -> Result<u64, Refusal> {
 }
 
 /// Returns the memory of making a rendition of `size` pixels from a crop, in bytes, the crop included.
-pub(super) fn crop_bytes(crop: &Middle, size: u32) -> u64 {
+pub(super) fn crop_bytes(crop: &ScaledCrop, size: u32) -> u64 {
     let decoding = Decoding {
         peak_bytes: crop.memory_bytes(),
         width: crop.side(),
@@ -64,19 +64,19 @@ fn total(decoding: &Decoding, size: u32) -> u64 {
         + peak_bytes.max(frame_bytes + boxed_bytes).max(filtering).max(finishing)
 }
 
-fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, Refusal> {
-    let (peak_bytes, width, profile_bytes) = jpeg::middle_memory_bytes(picture, size)?;
+fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, ImageError> {
+    let (peak_bytes, width, profile_bytes) = jpeg::crop_memory_bytes(picture, size)?;
     Ok(Decoding { peak_bytes, width, height: width, samples: Samples::Cmyk, profile_bytes })
 }
 
-fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
+fn of_png(picture: &[u8]) -> Result<Decoding, ImageError> {
     /// Filtered, unfiltered and converted rows.
     const ROWS: u64 = 6;
     const WINDOW_BYTES: u64 = 512 * 1024;
     let reader = decode::png_reader(picture)?;
     let info = reader.info();
     Ok(Decoding {
-        peak_bytes: reader.output_buffer_size().ok_or(Refusal::Sides)? as u64
+        peak_bytes: reader.output_buffer_size().ok_or(ImageError::Sides)? as u64
             + ROWS * info.raw_row_length() as u64
             + WINDOW_BYTES,
         width: info.width,
@@ -86,7 +86,7 @@ fn of_png(picture: &[u8]) -> Result<Decoding, Refusal> {
     })
 }
 
-fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
+fn of_gif(picture: &[u8]) -> Result<Decoding, ImageError> {
     /// RGBA, and of the frame also the palette index.
     const PIXEL_BYTES: u64 = 4;
     const FRAME_PIXEL_BYTES: u64 = 5;
@@ -94,7 +94,7 @@ fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
     const TABLES_BYTES: u64 = 256 * 1024;
     let mut decoder = decode::gif_decoder(picture)?;
     let (width, height) = decode::gif_screen(&mut decoder)?;
-    let frame = decoder.current_frame_info().ok_or(Refusal::Empty)?;
+    let frame = decoder.current_frame_info().ok_or(ImageError::Empty)?;
     let mut peak_bytes = u64::from(frame.width) * u64::from(frame.height) * FRAME_PIXEL_BYTES + TABLES_BYTES;
     if (u32::from(frame.width), u32::from(frame.height), frame.left, frame.top) != (width, height, 0, 0) {
         peak_bytes += u64::from(width) * u64::from(height) * PIXEL_BYTES;
@@ -102,7 +102,7 @@ fn of_gif(picture: &[u8]) -> Result<Decoding, Refusal> {
     Ok(Decoding { peak_bytes, width, height, samples: Samples::Rgba, profile_bytes: 0 })
 }
 
-fn of_webp(picture: &[u8]) -> Result<Decoding, Refusal> {
+fn of_webp(picture: &[u8]) -> Result<Decoding, ImageError> {
     let webp::Footprint { peak_bytes, width, height, has_alpha, profile_bytes } = webp::footprint(picture)?;
     let samples = if has_alpha { Samples::Rgba } else { Samples::Rgb };
     Ok(Decoding { peak_bytes, width, height, samples, profile_bytes })

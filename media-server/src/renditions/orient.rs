@@ -1,7 +1,7 @@
 //! Orientation: the Exif tag that says how a picture is turned (CIPA DC-008, 4.6.5).
 
 use super::raster::SquareImage;
-use crate::images::orientation;
+use crate::formats::orientation;
 
 /// Steps that turn a picture upright, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

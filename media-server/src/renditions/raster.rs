@@ -1,7 +1,7 @@
 //! Decoded pixels, between decoding and encoding.
 
 use super::orient::Orientation;
-use crate::images::icc::PixelSpace;
+use crate::formats::icc::PixelSpace;
 
 /// Samples of a pixel, of eight bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

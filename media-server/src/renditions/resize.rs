@@ -8,7 +8,7 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::raster::{Raster, Samples, SquareImage};
-use crate::images::rounded;
+use crate::formats::rounded;
 
 /// Sharp, and without the second lobe of Lanczos, whose ringing shows next to bright edges.
 const RESAMPLER: ResizeAlg = ResizeAlg::Convolution(FilterType::CatmullRom);

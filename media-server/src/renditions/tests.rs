@@ -11,8 +11,8 @@ use shared::random::Random;
 use super::raster::Samples;
 use super::*;
 use crate::decode_pool::DecodePoolConfig;
+use crate::formats::{PictureLimits, verify};
 use crate::hostile;
-use crate::images::{PictureLimits, accept};
 use crate::storage::PutOutcome;
 use crate::storage::tests::Scratch;
 
@@ -211,7 +211,7 @@ fn jpeg_sampling_and_scans_do_not_change_the_rendition() {
     use jpeg_encoder::ColorType::{Cmyk, CmykAsYcck, Rgb};
     let rendition = |colors, sampling, scan_each| {
         let picture = jpeg_of_scans(colors, sampling, scan_each).into();
-        let accepted = accept(&picture, PictureLimits { pixels_max: 1_000_000 }).unwrap();
+        let accepted = verify(&picture, PictureLimits { pixels_max: 1_000_000 }).unwrap();
         decoded(&render(&accepted.bytes, 100).unwrap().bytes)
     };
     for colors in [Rgb, Cmyk, CmykAsYcck] {
