@@ -33,10 +33,10 @@ impl Frame {
     /// Reads it from the data of SOF0, SOF1 or SOF2: Huffman codes and 8 bits.
     pub(super) fn parse(marker: u8, data: &[u8]) -> Result<Self, Refusal> {
         let [8, height_high, height_low, width_high, width_low, count, components @ ..] = data else {
-            return Err(broken("its samples are not of 8 bits"));
+            return Err(Refusal::broken("its samples are not of 8 bits"));
         };
         if components.len() != 3 * usize::from(*count) || !matches!(count, 1 | 3 | 4) {
-            return Err(broken("it has neither 1, 3 nor 4 components"));
+            return Err(Refusal::broken("it has neither 1, 3 nor 4 components"));
         }
         let mut frame = Self {
             is_progressive: marker == 0xc2,
@@ -54,10 +54,10 @@ impl Frame {
     fn add(&mut self, [id, sampling, quantization_table]: [u8; 3]) -> Result<(), Refusal> {
         let (across, down) = (u32::from(sampling >> 4), u32::from(sampling & 15));
         if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
-            return Err(broken("a sampling factor is not between 1 and 4"));
+            return Err(Refusal::broken("a sampling factor is not between 1 and 4"));
         }
         if self.components.iter().any(|other| other.id == id) {
-            return Err(broken("two components have one id"));
+            return Err(Refusal::broken("two components have one id"));
         }
         self.components.push(Component {
             id,
@@ -129,7 +129,3 @@ impl Component {
 
 /// A block's side.
 pub(super) const BLOCK_PIXELS: u32 = 8;
-
-fn broken(what: &str) -> Refusal {
-    Refusal::Broken(what.to_owned())
-}

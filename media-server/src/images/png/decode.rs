@@ -94,7 +94,11 @@ pub(in crate::images) fn decode(picture: &Bytes, work: &mut Work) -> Result<Byte
 
 fn header(picture: &[u8]) -> Result<Header, Refusal> {
     let first = chunks(picture).next().ok_or(Refusal::Truncated)??;
-    if first.kind == *b"IHDR" { Header::parse(first.data) } else { Err(broken("it does not begin with its header")) }
+    if first.kind == *b"IHDR" {
+        Header::parse(first.data)
+    } else {
+        Err(Refusal::broken("it does not begin with its header"))
+    }
 }
 
 struct Decoder<'a, 'w> {
@@ -151,10 +155,10 @@ impl Decoder<'_, '_> {
 
     fn begin_default_image(&mut self) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.has_default_image, true) {
-            return Err(broken("image data in two places"));
+            return Err(Refusal::broken("image data in two places"));
         }
         if self.header.color == Color::Indexed && !self.has_palette {
-            return Err(broken("it has no palette"));
+            return Err(Refusal::broken("it has no palette"));
         }
         self.frame = None;
         self.image = Some(ImageData::new(&self.header));
@@ -170,17 +174,17 @@ impl Decoder<'_, '_> {
         // How it is disposed of, and blended.
         let is_known = matches!(data, [.., 0..=2, 0..=1]);
         if !is_inside || !is_known || !(self.has_default_image || is_whole) {
-            return Err(broken("a frame that can not be drawn"));
+            return Err(Refusal::broken("a frame that can not be drawn"));
         }
         match self.frame.replace(self.header.with_size(width, height)) {
             None => Ok(()),
-            Some(_) => Err(broken("a frame without data")),
+            Some(_) => Err(Refusal::broken("a frame without data")),
         }
     }
 
     fn check_sequence(&mut self, data: &[u8]) -> Result<(), Refusal> {
         if u32_at(data, 0)? != self.next_sequence {
-            return Err(broken("its frames are not in order"));
+            return Err(Refusal::broken("its frames are not in order"));
         }
         self.next_sequence += 1;
         Ok(())
@@ -188,7 +192,7 @@ impl Decoder<'_, '_> {
 
     /// Inflates what follows `prefix` bytes of a chunk, and keeps as much of it as belongs to the image.
     fn push(&mut self, chunk: &Chunk<'_>, prefix: usize) -> Result<(), Refusal> {
-        let image = self.image.as_mut().ok_or_else(|| broken("a frame that has not begun"))?;
+        let image = self.image.as_mut().ok_or_else(|| Refusal::broken("a frame that has not begun"))?;
         let used = image.push(chunk.data.get(prefix..).unwrap_or_default(), self.work)?;
         let data = chunk.data.get(..prefix + used).unwrap_or_default();
         match (used, prefix) {
@@ -220,8 +224,4 @@ impl Decoder<'_, '_> {
 fn u32_at(data: &[u8], at: usize) -> Result<u32, Refusal> {
     let bytes = data.get(at..).and_then(<[u8]>::first_chunk).ok_or(Refusal::Truncated)?;
     Ok(u32::from_be_bytes(*bytes))
-}
-
-fn broken(what: &str) -> Refusal {
-    Refusal::Broken(what.to_owned())
 }

@@ -37,7 +37,7 @@ pub(super) fn dimensions(data: &[u8]) -> Result<(u32, u32), Refusal> {
             let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
             Ok((side(*w0, *w1), side(*h0, *h1)))
         }
-        _ => Err(broken("a lossy picture without its start")),
+        _ => Err(Refusal::broken("a lossy picture without its start")),
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn decode(data: &[u8], work: &mut Work) -> Result<Rewritten, Refusal>
     let tag = u32::from_le_bytes([*t0, *t1, *t2, 0]);
     // A key frame, of one of four versions, that is shown.
     if tag & 1 != 0 || tag >> 1 & 7 > 3 || tag & 0x10 == 0 {
-        return Err(broken("no frame that can be shown"));
+        return Err(Refusal::broken("no frame that can be shown"));
     }
     let first_end = HEADER_BYTES + (tag >> 5) as usize;
     let mut first = BoolDecoder::new(data.get(HEADER_BYTES..first_end).ok_or(Refusal::Truncated)?);
@@ -119,7 +119,7 @@ struct FrameHeader {
 impl FrameHeader {
     fn read(bits: &mut BoolDecoder<'_>) -> Result<Self, Refusal> {
         if bits.flag() {
-            return Err(broken("colours of a space that is not known"));
+            return Err(Refusal::broken("colours of a space that is not known"));
         }
         // How pixels are clamped.
         bits.flag();
@@ -156,8 +156,4 @@ impl FrameHeader {
         }
         has_map.then(|| [(); 3].map(|()| if bits.flag() { bits.byte() } else { u8::MAX }))
     }
-}
-
-fn broken(what: &str) -> Refusal {
-    Refusal::Broken(what.to_owned())
 }
