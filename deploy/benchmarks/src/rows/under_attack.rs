@@ -2,12 +2,10 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -52,21 +50,18 @@ fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
     let (alone, alone_base) = (Arc::clone(&requests), base.clone());
     Ok(Pair {
         ours: Box::new(move |time| {
-            let _attack = Attack::start(&base, &kinds)?;
-            let (times, refused) = bench.runtime.block_on(ordinary(&base, &requests, time))?;
-            Ok(Sample { value: times.last().copied().unwrap_or(f64::NAN), refused })
+            // A thread of its own: the time it takes to send is no part of the ordinary clients' response times.
+            let attacker = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let attacker = attacker.map_err(Error::file("the runtime"))?;
+            let _attack = attacker.block_on(attack(&base, &kinds));
+            bench.runtime.block_on(ordinary(&base, &requests, time, 100))
         }),
-        limit: Box::new(move |time| {
-            bench.runtime.block_on(async {
-                let (times, refused) = ordinary(&alone_base, &alone, time).await?;
-                Ok(Sample { value: times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN), refused })
-            })
-        }),
+        limit: Box::new(move |time| bench.runtime.block_on(ordinary(&alone_base, &alone, time, 99))),
     })
 }
 
-/// Response times of all clients in milliseconds, least first, and how many requests were refused.
-async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration) -> Result<(Vec<f64>, u64), Error> {
+/// A percentile of the response times of all clients, in milliseconds; the 100th is the slowest. Fails without a response.
+async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration, percentile: usize) -> Result<Sample, Error> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let (base, requests) = (base.to_owned(), Arc::clone(requests));
@@ -98,48 +93,14 @@ async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration) -> Re
         times.extend(of_one);
         refused += refused_to_one;
     }
-    if times.is_empty() {
-        return Err(Error::Client(format!("no request of {CLIENTS} clients succeeded, {refused} were refused")));
-    }
     times.sort_by(f64::total_cmp);
-    Ok((times, refused))
+    let at = (times.len() * percentile / 100).min(times.len().saturating_sub(1));
+    let value = *times.get(at).ok_or_else(|| Error::Client(format!("no response, {refused} requests were refused")))?;
+    Ok(Sample { value, refused })
 }
 
-/// Hostile requests and partial ones, until it is dropped. Their responses do not count. On a thread of its own, so that the
-/// time it takes to send them is no part of the ordinary clients' response times.
-struct Attack {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Attack {
-    /// Returns when all partial requests are sent.
-    fn start(base: &str, kinds: &Arc<Vec<Sent>>) -> Result<Self, Error> {
-        let (base, kinds) = (base.to_owned(), Arc::clone(kinds));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::client)?;
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async {
-                let _attack = attack(&base, &kinds).await;
-                let _ = ready.send(());
-                let _ = stopped.await;
-            });
-        });
-        is_ready.recv().map_err(Error::client)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Attack {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
+/// Hostile requests and partial ones, until it is dropped. Their responses do not count. Returns when all partial requests are
+/// sent.
 async fn attack(base: &str, kinds: &Arc<Vec<Sent>>) -> JoinSet<()> {
     let mut attack = JoinSet::new();
     for connection in 0..HOSTILE_CONNECTIONS {
