@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Sourced by deploy/up and deploy/test: puts on a bare Debian or Ubuntu what the stack needs, and leaves alone what is there.
+# Sourced by the scripts of deploy: installs what the stack needs on a bare Debian or Ubuntu, and builds it.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Where an ordinary user's PATH does not look: nginx, and a toolchain that rustup has installed.
+# Directories that an ordinary user's PATH may lack: of nginx, and of a toolchain installed by rustup.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
-# What is built here is run by another account where this one is root.
+# As root, another account runs the built programs.
 umask 022
 target=$(cd "$root" && realpath -m "${CARGO_TARGET_DIR:-target}")
 
@@ -27,11 +27,45 @@ as_root() {
     fi
 }
 
-# cargo in the checkout, where its pinned toolchain holds. It ends when this script is killed.
+# Runs cargo in the checkout, with its pinned toolchain. Ends when this script is killed.
 cargo_here() { setpriv --pdeathsig TERM -- env -C "$root" cargo "$@"; }
 
-# The whole workspace, as in the tests: other selections want other features of the dependencies, and so compile them again.
-build() { cargo_here build --release --locked --workspace; }
+# build PROFILE PACKAGE…: builds these packages, showing progress in one line and errors in full. A dependency must have the
+# same features in every selection of packages, or it is compiled for each: deploy/test checks that.
+build() {
+    local profile=$1 packages=("${@:2}") total status=0
+    packages=("${packages[@]/#/--package=}")
+    say "downloading crates and building"
+    total=$(cargo_here tree --locked --quiet --edges normal,build --prefix none --format '{p}' "${packages[@]}" |
+        sed 's/ (.*//' | sort -u | wc -l) || return
+    cargo_here build --profile "$profile" --locked --quiet --message-format json-render-diagnostics "${packages[@]}" \
+        > >(show_progress "$total") || status=$?
+    wait $!
+    return $status
+}
+
+# show_progress TOTAL: counts the crates in cargo's JSON messages; rewrites one line on a terminal, else prints one every ten
+# seconds.
+show_progress() {
+    local total=$1 started=$SECONDS next=$((SECONDS + 10)) line status=0
+    local -A compiled=()
+    while [ $status = 0 ] || [ $status -gt 128 ]; do
+        # 128 and above: no message for a second.
+        status=0 && IFS= read -r -t 1 line || status=$?
+        if [ $status = 0 ] && [[ $line == '{"reason":"compiler-artifact"'* && $line != *'"kind":["custom-build"]'* ]]; then
+            line=${line#*'"package_id":"'}
+            compiled[${line%%\"*}]=1
+        fi
+        line="${#compiled[@]} of $total crates compiled, $((SECONDS - started)) s"
+        if [ -t 1 ]; then
+            printf '%s\033[K\r' "$line"
+        elif [ $SECONDS -ge $next ]; then
+            echo "$line"
+            next=$((SECONDS + 10))
+        fi
+    done
+    echo "$line"
+}
 
 install() {
     local packages=()
@@ -46,15 +80,15 @@ install() {
 }
 
 install_packages() {
-    has apt-get || die "missing: $*. Install them; only Debian's and Ubuntu's way is known here."
+    has apt-get || die "missing: $*. Install them; this script supports Debian and Ubuntu only."
     say "installing $*"
     as_root apt-get update -q
     as_root bash -c "$(declare -f without_starting); without_starting \"\$@\"" - \
         env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
 }
 
-# Runs "$@", which may install servers, and keeps Debian from starting them: now (policy-rc.d) and at the next boot. The
-# stack starts its own, and these would take their ports.
+# Runs "$@", which may install servers, and prevents Debian from starting them, now (policy-rc.d) and at boot: they would
+# take the ports of the stack's own.
 without_starting() {
     local policy=/usr/sbin/policy-rc.d before
     before=$(ls /etc/init.d /lib/systemd/system 2>/dev/null || true)
@@ -72,7 +106,7 @@ without_starting() {
     done
 }
 
-# One that is new enough: rustup's gets what rust-toolchain.toml names by itself.
+# Whether cargo is new enough; rustup installs the toolchain of rust-toolchain.toml itself.
 has_toolchain() {
     has cargo || return
     has rustup && return

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use shared::http::body::Unread;
+use shared::http::body::BodyReader;
 use shared::http::route::Head;
 use shared::media_api::{ImageName, PUBLIC_PREFIX};
 use uuid::Uuid;
@@ -16,9 +16,10 @@ use crate::domain::{Email, FullName, Password, Picture, Presented, Refusal, Text
 use crate::error::{EMAIL_TAKEN, Error, FieldErrors, NOT_A_PICTURE};
 use crate::fields::{self, Fields};
 use crate::passwords::{Account, authenticate};
-use crate::store::sessions::Restamp;
+use crate::store::cache::UserChange;
+use crate::store::sessions::StampState;
 use crate::store::users::{Changes, NewUser, User};
-use crate::store::{self, within};
+use crate::store::{self, StoreError, within};
 use crate::tokens::TokenFault;
 use crate::{App, new_uuid, pictures, sessions};
 
@@ -55,7 +56,7 @@ struct Asked {
 }
 
 /// `POST register`.
-pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn create(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let client = Origin::of(&app, &head);
     app.request_limits.count_registration(client.ip).await?;
     let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
@@ -83,12 +84,12 @@ pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
 
 async fn insert(app: &App, new: &NewUser<'_>) -> Result<User, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    let transaction = client.transaction().await.map_err(StoreError::from)?;
     if let Some(name) = new.profile_pic {
         pictures::adopt(&transaction, name).await?;
     }
     let user = store::users::insert(&transaction, new).await?;
-    transaction.commit().await.map_err(store::StoreError::from)?;
+    transaction.commit().await.map_err(StoreError::from)?;
     Ok(user)
 }
 
@@ -99,7 +100,7 @@ pub async fn read(app: Arc<App>, head: Head) -> Result<impl Reply, Error> {
 }
 
 /// `PUT update` and `PATCH update`: what is absent stays as it is.
-pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn update(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
     let fields = app.bodies.read(body, app.config.picture_body_bytes_max(), FIELDS).await?;
     let asked = ask(&app, &fields, Some(caller.user()), &Origin::of(&app, &head)).await?;
@@ -125,58 +126,65 @@ pub async fn update(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
     Ok(warp::reply::json(&UserAnswer::of(&user, &app, &head)))
 }
 
-/// Changes the caller's account, and ends the other sessions if its password changes.
+/// Changes the caller's account; a change of password ends the other sessions.
 ///
-/// The session that asks is told the new stamp before it is committed, and the commit ends all that were not told: a
-/// crash before it changes nothing, a crash after it leaves no old session alive.
+/// Writes the new password stamp to this session as pending before the commit. The commit then invalidates every session
+/// without it: no crash point leaves an old session alive or ends this one.
 async fn change(app: &App, caller: &Caller, changes: &Changes<'_>) -> Result<User, Error> {
-    let revoked = || Error::AccessToken(TokenFault::Invalid);
+    let invalid_token = || Error::AccessToken(TokenFault::Invalid);
     if let Some((_, stamp)) = changes.password
-        && !store::sessions::restamp(&app.redis, caller.session(), Restamp::Announce, stamp).await?
+        && !store::sessions::set_password_stamp(&app.redis, caller.session(), StampState::Pending, stamp).await?
     {
-        return Err(revoked());
+        return Err(invalid_token());
     }
-    let (user, replaced) =
-        within(app.config.store_timeout, commit(app, caller.id(), changes)).await?.ok_or_else(revoked)?;
-    app.reads.changed(&user).await;
+    let committed = within(app.config.store_timeout, commit(app, caller.id(), changes)).await?;
+    let Committed { user, replaced_picture, change } = committed.ok_or_else(invalid_token)?;
+    change.committed().await;
     if let Some((_, stamp)) = changes.password {
         let session = caller.session();
-        // The session is alive under the announced stamp already, and the others are over: a failure here changes neither.
-        let tidy = async {
-            let _ = store::sessions::restamp(&app.redis, session, Restamp::Confirm, stamp).await?;
+        // This session is already alive under the pending stamp, and the others have ended: a failure changes neither.
+        let cleanup = async {
+            let _ = store::sessions::set_password_stamp(&app.redis, session, StampState::Committed, stamp).await?;
             sessions::end_others(app, session.user_id, Some(session.sid)).await
         };
-        if let Err(error) = tidy.await {
-            tracing::warn!(%error, "a change of password leaves dead sessions in Redis");
+        if let Err(error) = cleanup.await {
+            tracing::warn!(%error, user_id = %user.id, "password changed; its ended sessions stay in Redis until they expire");
         }
-        app.reads.forget_session(session);
+        app.session_cache.invalidate(session);
     }
-    if let Some(replaced) = replaced {
-        pictures::delete_now(app, &replaced).await;
+    if let Some(picture) = replaced_picture {
+        pictures::delete_now(app, &picture).await;
     }
     Ok(user)
 }
 
-/// The account as it is then, and the picture that it no longer has; `None` if the account is gone.
-async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<(User, Option<ImageName>)>, Error> {
+/// A committed change.
+struct Committed {
+    user: User,
+    replaced_picture: Option<ImageName>,
+    change: UserChange,
+}
+
+/// Commits the changes of a user. Returns `None` if the user does not exist.
+async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<Committed>, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    let transaction = client.transaction().await.map_err(StoreError::from)?;
     let Some(before) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
-    let replaced = before.profile_pic.filter(|_| changes.profile_pic.is_some());
+    let replaced_picture = before.profile_pic.filter(|_| changes.profile_pic.is_some());
     if let Some(Some(name)) = changes.profile_pic {
         pictures::adopt(&transaction, name).await?;
     }
-    if let Some(name) = &replaced {
+    if let Some(name) = &replaced_picture {
         pictures::abandon(&transaction, name).await?;
     }
     let Some(user) = store::users::update(&transaction, id, changes).await? else { return Ok(None) };
-    app.reads.announce(id, user.version).await?;
-    transaction.commit().await.map_err(store::StoreError::from)?;
-    Ok(Some((user, replaced)))
+    let change = app.users.begin_change(id, user.version);
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(Some(Committed { user, replaced_picture, change }))
 }
 
 /// `DELETE me`: the account, its picture and its sessions are gone. Its password is asked for.
-pub async fn delete(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn delete(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let caller = caller::identify(&app, &head).await?;
     let fields = app.bodies.read(body, app.config.body_bytes_max, &["password"]).await?;
     let mut errors = FieldErrors::default();
@@ -189,33 +197,31 @@ pub async fn delete(app: Arc<App>, head: Head, body: Unread) -> Result<impl Repl
             error => error,
         }
     })?;
-    let replaced = within(app.config.store_timeout, commit_delete(&app, caller.id())).await?;
-    // The sessions are over with their account: a failure here leaves only their dead keys.
-    if let Err(error) = sessions::end_others(&app, caller.id(), None).await {
-        tracing::warn!(%error, "a deleted account leaves dead sessions in Redis");
-    }
-    if let Some(replaced) = replaced {
-        pictures::delete_now(&app, &replaced).await;
+    if let Some((picture, change)) = within(app.config.store_timeout, commit_delete(&app, caller.id())).await? {
+        change.committed().await;
+        // The sessions have ended with their user: a failure only leaves their keys.
+        if let Err(error) = sessions::end_others(&app, caller.id(), None).await {
+            tracing::warn!(%error, user_id = %caller.id(), "user deleted; its ended sessions stay in Redis until they expire");
+        }
+        if let Some(picture) = picture {
+            pictures::delete_now(&app, &picture).await;
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The picture that has no owner any more.
-async fn commit_delete(app: &App, id: Uuid) -> Result<Option<ImageName>, Error> {
+/// Commits the deletion of a user, and returns the picture it had. Returns `None` if the user does not exist.
+async fn commit_delete(app: &App, id: Uuid) -> Result<Option<(Option<ImageName>, UserChange)>, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(store::StoreError::from)?;
+    let transaction = client.transaction().await.map_err(StoreError::from)?;
     let Some(user) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
     if let Some(name) = &user.profile_pic {
         pictures::abandon(&transaction, name).await?;
     }
     let _ = store::users::delete(&transaction, id).await?;
-    app.reads.announce(id, user.version + 1).await?;
-    transaction.commit().await.map_err(store::StoreError::from)?;
-    // Postgres tells of it, too, and whoever listens tries on.
-    if let Err(error) = app.reads.changed_to(id, user.version + 1).await {
-        tracing::warn!(%error, "that an account is deleted is not passed on yet");
-    }
-    Ok(user.profile_pic)
+    let change = app.users.begin_change(id, user.version + 1);
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(Some((user.profile_pic, change)))
 }
 
 /// Parses the fields, for a new account (all but the picture required) or for an existing one. All failures are reported at

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, USER_AGENT};
 use shared::http::route::Head;
@@ -10,10 +10,9 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::error::Error;
-use crate::store::recent::Kept;
-use crate::store::sessions::{SessionId, Stamps};
+use crate::store::sessions::{SessionId, SessionStamps};
 use crate::store::users::User;
-use crate::tokens::{TokenFault, TokenType, Verified};
+use crate::tokens::{TokenFault, TokenType};
 
 /// Somebody who showed a good access token of a session that is alive, and whose account is too.
 #[derive(Clone, Debug)]
@@ -39,67 +38,29 @@ impl Caller {
     }
 }
 
-/// Who was let in with a token, as long as nothing of it has changed. It is kept beside the verified token.
-#[derive(Debug, Default)]
-pub struct Admission(RwLock<Option<Admitted>>);
-
-#[derive(Debug)]
-struct Admitted {
-    caller: Caller,
-    // Gone when they are forgotten.
-    stamps: Weak<Kept<Option<Stamps>>>,
-    user: Weak<Kept<Option<Arc<User>>>>,
-}
-
-impl Admission {
-    fn caller(&self) -> Option<Caller> {
-        let admitted = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        admitted
-            .as_ref()
-            .filter(|admitted| is_good(&admitted.stamps) && is_good(&admitted.user))
-            .map(|a| a.caller.clone())
-    }
-
-    fn keep(&self, admitted: Admitted) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(admitted);
-    }
-}
-
-fn is_good<V>(kept: &Weak<Kept<V>>) -> bool {
-    kept.upgrade().is_some_and(|kept| kept.is_good())
-}
-
 /// Lets in who shows `Authorization: JWT <access token>` (or `Bearer`, in any case).
 pub async fn identify(app: &App, head: &Head) -> Result<Caller, Error> {
     let token = shown_token(head.headers())?;
     let token = app.tokens.read(token, TokenType::Access).await.map_err(Error::AccessToken)?;
-    match token.beside.caller() {
-        Some(caller) => Ok(caller),
-        None => look_up(app, &token).await,
-    }
-}
-
-async fn look_up(app: &App, token: &Verified<Admission>) -> Result<Caller, Error> {
     let session = token.claims.session();
-    let (stamps, user) = tokio::join!(app.reads.stamps(session), app.reads.user(session.user_id));
-    let (stamps, user) = (stamps?, user?);
-    let refused = || Error::AccessToken(TokenFault::Invalid);
-    let (Some(known_stamps), Some(known_user)) = (stamps.value(), user.value()) else { return Err(refused()) };
-    if known_user.is_disabled {
-        return Err(refused());
+    let (stamps, user) = tokio::join!(app.session_cache.stamps(session), app.users.get(session.user_id));
+    let invalid_token = || Error::AccessToken(TokenFault::Invalid);
+    let (Some(stamps), Some(user)) = (stamps?, user?) else { return Err(invalid_token()) };
+    if user.is_disabled {
+        return Err(invalid_token());
     }
-    if let Some(caller) = admit(*known_stamps, known_user, session) {
-        let (stamps, user) = (Arc::downgrade(&stamps), Arc::downgrade(&user));
-        token.beside.keep(Admitted { caller: caller.clone(), stamps, user });
+    if let Some(caller) = caller(stamps, user, session) {
         return Ok(caller);
     }
-    // The password changed, and only one of the two is of after the change; or of before it, and the session is over.
-    let (Some(stamps), Some(user)) = app.reads.anew(session).await? else { return Err(refused()) };
-    admit(stamps, &user, session).ok_or_else(refused)
+    // The password has changed, and only one of the two may be from after the change. The user first: the pending stamp is
+    // in Redis before the commit.
+    let user = app.users.reload(session.user_id).await?.ok_or_else(invalid_token)?;
+    let stamps = app.session_cache.reload(session).await?.ok_or_else(invalid_token)?;
+    caller(stamps, user, session).ok_or_else(invalid_token)
 }
 
-fn admit(stamps: Stamps, user: &Arc<User>, session: SessionId) -> Option<Caller> {
-    (!user.is_disabled && stamps.admit(user.password_stamp)).then(|| Caller { user: Arc::clone(user), session })
+fn caller(stamps: SessionStamps, user: Arc<User>, session: SessionId) -> Option<Caller> {
+    (!user.is_disabled && stamps.matches(user.password_stamp)).then_some(Caller { user, session })
 }
 
 fn shown_token(headers: &HeaderMap) -> Result<&str, Error> {

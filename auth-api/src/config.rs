@@ -16,9 +16,9 @@ use shared::telemetry::LogConfig;
 
 use crate::hashing::HashingConfig;
 use crate::media::MediaConfig;
+use crate::redis_client::RedisConfig;
 use crate::request_limits::RequestLimitsConfig;
 use crate::store::PostgresConfig;
-use crate::store::redis_link::RedisConfig;
 use crate::throttle::ThrottleConfig;
 use crate::tokens::TokenConfig;
 
@@ -38,8 +38,8 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// Where sessions are.
     pub redis: RedisConfig,
-    /// How long a copy of an account in Redis is good, at most.
-    pub user_copy_lifetime: Duration,
+    /// Settings of earlier releases that are set.
+    pub ignored_settings: Vec<&'static str>,
     /// How long Postgres or Redis may take for what a request asks of it.
     pub store_timeout: Duration,
     /// Where pictures are.
@@ -112,7 +112,7 @@ impl Config {
             trusted_proxies,
             postgres,
             redis,
-            user_copy_lifetime: stores::user_copy_lifetime(settings)?,
+            ignored_settings: settings.set_of(&["USER_COPY_SECONDS"]),
             store_timeout,
             media,
             media_secret_file,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use shared::http::Problem;
-use shared::workers::Overload;
+use shared::worker_pool::Overload;
 use warp::reply::{Reply, Response};
 
 use crate::domain::Refusal;
@@ -128,7 +128,7 @@ impl From<Error> for Problem {
             Error::NoSuchSession => Problem::not_found(),
             // Rounded up: a try must be possible then.
             Error::Throttled { wait } => {
-                Problem::throttled(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).because(error)
+                Problem::throttled(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).with_cause(error)
             }
             Error::NoAccessToken => Problem::access_token("Authentication credentials were not provided.", None),
             Error::AccessToken(fault) => {
@@ -136,12 +136,12 @@ impl From<Error> for Problem {
             }
             Error::RefreshToken(fault) => Problem::refresh_token(&fault.to_string()),
             Error::NotAPicture(reason) => {
-                Problem::fields(FieldErrors::of("profile_pic", NOT_A_PICTURE).0).because(reason)
+                Problem::fields(FieldErrors::of("profile_pic", NOT_A_PICTURE).0).with_cause(reason)
             }
             Error::PictureTooLarge { limit_bytes } => Problem::too_large(limit_bytes),
-            Error::Store(error) if error.is_ours() => Problem::internal().because(error),
-            Error::Internal(_) => Problem::internal().because(error),
-            Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().because(error),
+            Error::Store(error) if error.is_bug() => Problem::internal().with_cause(error),
+            Error::Internal(_) => Problem::internal().with_cause(error),
+            Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().with_cause(error),
         }
     }
 }

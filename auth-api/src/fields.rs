@@ -10,9 +10,9 @@ mod multipart;
 
 use bytes::Bytes;
 use mime::Mime;
-use shared::http::body::{BodyLimits, Received, Unread};
+use shared::http::body::{BodyLimits, BodyReader, BufferedBody};
 use shared::http::{Problem, excerpt};
-use shared::workers::{Overload, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Workers, WorkersConfig};
 use tokio::runtime::Handle;
 
 use crate::domain::{EscapedText, PictureSource, Presented};
@@ -57,7 +57,7 @@ enum Value {
 #[derive(Debug, Default)]
 pub struct Fields {
     values: Vec<(&'static str, Value)>,
-    _body: Option<Received>,
+    _body: Option<BufferedBody>,
 }
 
 /// Why a body has no fields.
@@ -71,7 +71,7 @@ enum Unreadable {
 /// Bodies that wait to be parsed; past it the response is 503 at once.
 const QUEUE_MAX: usize = 256;
 
-/// The threads that parse large bodies: bounded in number and in queue, see [`shared::workers`].
+/// The threads that parse large bodies: bounded in number and in queue, see [`shared::worker_pool`].
 #[derive(Clone, Debug)]
 pub struct Parsers(Workers<()>);
 
@@ -84,7 +84,7 @@ impl Parsers {
     }
 
     /// Parses the fields of `names`.
-    async fn parse(&self, body: Received, names: Names) -> Result<Fields, Error> {
+    async fn parse(&self, body: BufferedBody, names: Names) -> Result<Fields, Error> {
         if body.bytes.len() <= INLINE_BYTES_MAX {
             return parse(body, names).await;
         }
@@ -112,13 +112,13 @@ impl Bodies {
     }
 
     /// Receives a body of at most `limit_bytes` (else 413) and reads the fields of `names`.
-    pub async fn read(&self, body: Unread, limit_bytes: usize, names: Names) -> Result<Fields, Error> {
+    pub async fn read(&self, body: BodyReader, limit_bytes: usize, names: Names) -> Result<Fields, Error> {
         let body = body.read(limit_bytes, &self.limits).await?;
         self.parsers.parse(body, names).await
     }
 }
 
-async fn parse(mut body: Received, names: Names) -> Result<Fields, Error> {
+async fn parse(mut body: BufferedBody, names: Names) -> Result<Fields, Error> {
     if body.bytes.is_empty() {
         return Ok(Fields::default());
     }

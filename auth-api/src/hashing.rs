@@ -1,4 +1,4 @@
-//! Argon2id (RFC 9106) on bounded threads of its own (see [`shared::workers`]).
+//! Argon2id (RFC 9106) on bounded threads of its own (see [`shared::worker_pool`]).
 //!
 //! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, which a thread keeps from one hash to
 //! the next: that is a tenth faster than to allocate it each time.
@@ -6,7 +6,7 @@
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use shared::random::Random;
-use shared::workers::{Overload, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Workers, WorkersConfig};
 
 use crate::domain::Password;
 use crate::error::Error;
@@ -60,8 +60,8 @@ impl Hashing {
     pub fn start(config: &HashingConfig, random: Random) -> Result<Self, Error> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal(format!("Argon2: {error}"));
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(|e| internal(&e))?;
-        let worker = || Worker { params: params.clone(), memory: Vec::new() };
-        let workers = Workers::start("hashing", &config.workers, worker).map_err(|e| internal(&e))?;
+        let worker = move || Worker { params: params.clone(), memory: Vec::new() };
+        let workers = Workers::start("hashing", &config.workers, worker.clone()).map_err(|e| internal(&e))?;
         let salt = Salt::new(&random.bytes::<16>()).map_err(|e| internal(&e))?;
         let nobodys = Password::to_compare(&hex::encode(random.bytes::<16>()));
         let dummy = worker().hash(&nobodys, salt).map_err(|e| internal(&e))?;
@@ -137,12 +137,6 @@ impl StoredHash {
 struct Worker {
     params: Params,
     memory: Vec<Block>,
-}
-
-impl shared::workers::Worker for Worker {
-    fn rest(&mut self) {
-        self.memory = Vec::new();
-    }
 }
 
 impl Worker {

@@ -15,6 +15,7 @@
 //! | [`throttle`] | how many passwords may be tried |
 //! | [`request_limits`] | how many accounts may be made, and addresses probed |
 //! | [`hashing`] | Argon2id on bounded threads |
+//! | [`redis_client`], [`lease`] | the Redis client; leases that bound the staleness of caches |
 //! | [`store`] | every SQL statement and Redis command; knows no HTTP |
 //! | [`media`], [`pictures`] | the client of media-server, and what keeps it and Postgres of one mind |
 //! | [`error`] | what can go wrong, and the one place where it becomes an answer |
@@ -27,10 +28,12 @@ pub mod error;
 pub mod fields;
 pub mod hashing;
 pub mod jwks;
+pub mod lease;
 pub mod media;
 pub mod passwords;
 pub mod pictures;
 pub mod readiness;
+pub mod redis_client;
 pub mod request_limits;
 pub mod routes;
 pub mod sessions;
@@ -42,15 +45,14 @@ use shared::clock::Clock;
 use shared::http::body::BodyLimits;
 use shared::random::Random;
 
-use caller::Admission;
 use config::Config;
 use fields::Bodies;
 use hashing::Hashing;
 use media::MediaServer;
+use redis_client::Redis;
 use request_limits::RequestLimits;
-use store::reads::Reads;
-use store::redis_link::Redis;
-use store::user_reads::UserReads;
+use store::cache::user_loader::UserLoader;
+use store::cache::{SessionCache, UserCache};
 use throttle::Throttle;
 use tokens::Tokens;
 
@@ -64,9 +66,11 @@ pub struct App {
     pub random: Random,
     /// Connections to Postgres.
     pub postgres: deadpool_postgres::Pool,
-    /// Reads of a session and its account.
-    pub reads: Reads,
-    /// The link to Redis.
+    /// Read-through cache of users.
+    pub users: UserCache,
+    /// Read-through cache of sessions.
+    pub session_cache: SessionCache,
+    /// The Redis client.
     pub redis: Redis,
     /// How many passwords may be tried.
     pub throttle: Throttle,
@@ -75,7 +79,7 @@ pub struct App {
     /// The hashing threads.
     pub hashing: Hashing,
     /// Signs and reads tokens.
-    pub tokens: Tokens<Admission>,
+    pub tokens: Tokens,
     /// The client of media-server.
     pub media: MediaServer,
     /// Receives and parses bodies.
@@ -121,10 +125,11 @@ impl App {
     pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {
         let secret = shared::secret::Secret::read(&config.media_secret_file)?;
         let postgres = store::postgres(&config.postgres)?;
-        let user_reads = UserReads::start(postgres.clone(), config.store_timeout);
-        let (reads, redis) = Reads::start(&config.redis, config.user_copy_lifetime, user_reads)?;
+        let user_loader = UserLoader::start(postgres.clone(), config.store_timeout);
+        let (session_cache, redis) = SessionCache::connect(&config.redis);
         Ok(Self {
-            reads,
+            users: UserCache::new(user_loader, config.store_timeout),
+            session_cache,
             throttle: Throttle::new(redis.clone(), random.clone(), config.throttle.clone()),
             request_limits: RequestLimits::new(redis.clone(), random.clone(), config.request_limits),
             redis,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use auth_api::config::Config;
 use auth_api::pictures::orphans::{self, Mode, Report};
-use auth_api::store::user_changes;
 use auth_api::tokens::keys;
 use auth_api::tokens::ring::{KeyState, Ring};
 use auth_api::{App, StartError, pictures, readiness, routes, store};
@@ -119,6 +118,9 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
     let (clock, random) = (Clock::system(), Random::system());
     let listen = config.listen;
     let limits = config.serve.clone();
+    for name in &config.ignored_settings {
+        tracing::warn!("{name} is set; it has no effect any more and is ignored");
+    }
     let app = Arc::new(App::new(config, clock, random.clone())?);
     let listener = bind(listen).map_err(|error| StartError::Listen(listen, error))?;
     tokio::spawn(pictures::sweep_for_ever(Arc::clone(&app)));
@@ -127,7 +129,7 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
         let app = Arc::clone(&app);
         async move { app.tokens.watch_keys().await }
     });
-    tokio::spawn(user_changes::listen_for_ever(app.config.postgres.clone(), app.reads.clone(), random.clone()));
+    tokio::spawn(store::cache::listener::run(app.config.postgres.clone(), app.users.clone(), random.clone()));
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(&app), routes::NAMES, random, limits, stop_signal()).await;
     tracing::info!("stopped");

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::error::Error;
-use crate::store::{StoreError, picture_deletions, within};
+use crate::store::{StoreError, pending_deletions, within};
 
 /// After this a deletion that has begun is begun again: media-server could not be reached, or who began it is gone.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub async fn upload(app: &App, bytes: Bytes) -> Result<ImageName, Error> {
     let id = ImageId::new(&app.random);
     let note = async {
         let client = app.postgres.get().await?;
-        picture_deletions::note(&client, &id.hex(), app.config.upload_grace).await
+        pending_deletions::enqueue(&client, &id.hex(), app.config.upload_grace).await
     };
     within(app.config.store_timeout, note).await?;
     app.media.store(id, bytes).await
@@ -39,7 +39,7 @@ pub async fn upload(app: &App, bytes: Bytes) -> Result<ImageName, Error> {
 /// In the transaction that makes somebody the owner of an uploaded picture. Fails where the grace is over: then the
 /// picture may be gone, and the transaction must not commit.
 pub async fn adopt(transaction: &Transaction<'_>, name: &ImageName) -> Result<(), Error> {
-    if picture_deletions::call_off(transaction, name.id_hex()).await? {
+    if pending_deletions::cancel(transaction, name.id_hex()).await? {
         Ok(())
     } else {
         Err(Error::MediaServer("the upload took longer than its grace".to_owned()))
@@ -48,7 +48,7 @@ pub async fn adopt(transaction: &Transaction<'_>, name: &ImageName) -> Result<()
 
 /// In the transaction that takes a picture from its owner: it is due at once.
 pub async fn abandon(transaction: &Transaction<'_>, name: &ImageName) -> Result<(), StoreError> {
-    picture_deletions::note(transaction, name.id_hex(), Duration::ZERO).await
+    pending_deletions::enqueue(transaction, name.id_hex(), Duration::ZERO).await
 }
 
 /// Deletes an abandoned picture before the answer is sent. Where that fails, the next sweep does it.
@@ -57,7 +57,7 @@ pub async fn delete_now(app: &App, name: &ImageName) {
     let deleted = async {
         app.media.delete(id).await?;
         let client = app.postgres.get().await?;
-        Ok::<_, Error>(picture_deletions::finish(&client, &id.hex()).await?)
+        Ok::<_, Error>(pending_deletions::complete(&client, &id.hex()).await?)
     };
     if let Err(error) = within(app.config.store_timeout, deleted).await {
         tracing::warn!(%error, "a picture waits for the next sweep to be deleted");
@@ -79,7 +79,7 @@ pub async fn sweep_for_ever(app: Arc<App>) {
 }
 
 async fn sweep(app: &App) -> Result<usize, Error> {
-    let forget = async { picture_deletions::forget_owned(&app.postgres.get().await?).await };
+    let forget = async { pending_deletions::cancel_owned(&app.postgres.get().await?).await };
     let forgotten = within(app.config.store_timeout, forget).await?;
     if forgotten > 0 {
         tracing::warn!(forgotten, "pictures with an owner were due to be deleted: they stay");
@@ -94,12 +94,12 @@ async fn sweep(app: &App) -> Result<usize, Error> {
 
 /// Deletes one picture that is due. False if nothing is.
 async fn sweep_one(app: &App) -> Result<bool, Error> {
-    let begin = async { picture_deletions::begin_due(&app.postgres.get().await?, RETRY_PAUSE).await };
+    let begin = async { pending_deletions::claim_next(&app.postgres.get().await?, RETRY_PAUSE).await };
     let Some(picture_id) = within(app.config.store_timeout, begin).await? else { return Ok(false) };
     if let Ok(id) = ImageId::parse(&picture_id) {
         app.media.delete(id).await?;
     }
-    let finish = async { picture_deletions::finish(&app.postgres.get().await?, &picture_id).await };
+    let finish = async { pending_deletions::complete(&app.postgres.get().await?, &picture_id).await };
     within(app.config.store_timeout, finish).await?;
     Ok(true)
 }

@@ -16,11 +16,11 @@ pub async fn check(app: Arc<App>) -> Result<(), Problem> {
         Ok::<_, Error>(store::migrations::is_current(&client).await?)
     });
     let (postgres, redis) = tokio::join!(postgres, store::sessions::ping(&app.redis));
-    redis.map_err(|error: StoreError| Problem::unavailable().because(error))?;
+    redis.map_err(|error: StoreError| Problem::unavailable().with_cause(error))?;
     match postgres {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Problem::unavailable().because("the schema is not up to date: run `auth-api migrate`")),
-        Err(error) => Err(Problem::unavailable().because(error)),
+        Ok(false) => Err(Problem::unavailable().with_cause("the schema is not up to date: run `auth-api migrate`")),
+        Err(error) => Err(Problem::unavailable().with_cause(error)),
     }
 }
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::new_uuid;
+use crate::redis_client::Redis;
 use crate::store::rate_limit::{self, RateLimit};
-use crate::store::redis_link::Redis;
 use crate::throttle::network;
 
 /// Requests an hour; 0 is no limit.

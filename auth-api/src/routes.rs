@@ -45,40 +45,40 @@ pub fn routes(
         .and(path!("me"))
         .and(with(app))
         .and(guarded(&[Method::GET, Method::DELETE], signed_in.clone()))
-        .and(body::unread())
+        .and(body::reader())
         .then(accounts::delete);
     let update = user()
         .and(path!("update"))
         .and(with(app))
         .and(guarded(&[Method::PUT, Method::PATCH], signed_in.clone()))
-        .and(body::unread())
+        .and(body::reader())
         .then(accounts::update);
     let register = user()
         .and(path!("register"))
         .and(only(&[Method::POST]))
         .and(with(app))
         .and(head())
-        .and(body::unread())
+        .and(body::reader())
         .then(accounts::create);
     let login = user()
         .and(path!("login"))
         .and(only(&[Method::POST]))
         .and(with(app))
         .and(head())
-        .and(body::unread())
+        .and(body::reader())
         .then(sessions::create);
     let refresh = user()
         .and(path!("refresh"))
         .and(only(&[Method::POST]))
         .and(with(app))
-        .and(body::unread())
+        .and(body::reader())
         .then(sessions::refresh);
     let jwks = path!(".well-known" / "jwks.json").and(only(&[Method::GET])).and(with(app)).then(jwks::read);
     let logout = user()
         .and(path!("logout"))
         .and(only(&[Method::POST]))
         .and(with(app))
-        .and(body::unread())
+        .and(body::reader())
         .then(sessions::logout);
     let list_sessions =
         user().and(path!("sessions")).and(when(&[Method::GET])).and(with(app)).and(head()).then(sessions::list);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::http::body::Unread;
+use shared::http::body::BodyReader;
 use shared::http::route::Head;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -12,7 +12,7 @@ use warp::http::StatusCode;
 use warp::reply::Reply;
 
 use crate::accounts::UserAnswer;
-use crate::caller::{self, Admission, Origin};
+use crate::caller::{self, Origin};
 use crate::domain::{Email, Password, Refusal as ValidationErrors, TextField, present};
 use crate::error::{Error, FieldErrors};
 use crate::fields::Fields;
@@ -30,7 +30,7 @@ struct SignedIn<'a> {
 }
 
 /// `POST login`: credentials for a new session.
-pub async fn create(app: Arc<App>, head: Head, body: Unread) -> Result<impl Reply, Error> {
+pub async fn create(app: Arc<App>, head: Head, body: BodyReader) -> Result<impl Reply, Error> {
     let origin = Origin::of(&app, &head);
     let fields = app.bodies.read(body, app.config.body_bytes_max, &["email", "password"]).await?;
     let (email, password) = credentials(&fields)?;
@@ -80,17 +80,17 @@ async fn open(app: &App, user: &User, origin: &Origin) -> Result<TokenPair, Erro
 }
 
 /// `POST refresh`: a refresh token, once, for its successor.
-pub async fn refresh(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
+pub async fn refresh(app: Arc<App>, body: BodyReader) -> Result<impl Reply, Error> {
     let token = shown_refresh_token(&app, body).await?;
     let claims = &token.claims;
     let (session, refused) = (claims.session(), || Error::RefreshToken(TokenFault::Invalid));
-    let user = app.reads.user(session.user_id).await?.value().clone().ok_or_else(refused)?;
+    let user = app.users.get(session.user_id).await?.ok_or_else(refused)?;
     let outcome = match rotate(&app, claims, &user).await? {
-        // The cached account may be of before a change of password.
-        RotationOutcome::PasswordChanged => match app.reads.anew(session).await? {
-            (Some(_), Some(user)) => rotate(&app, claims, &user).await?,
-            _ => return Err(refused()),
-        },
+        // The cached user may be from before the change.
+        RotationOutcome::PasswordChanged => {
+            let user = app.users.reload(session.user_id).await?.ok_or_else(refused)?;
+            rotate(&app, claims, &user).await?
+        }
         outcome => outcome,
     };
     match outcome {
@@ -119,7 +119,7 @@ async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<RotationOutco
 /// Longest refresh token, in characters; ours have some 450.
 const REFRESH_TOKEN_CHARS_MAX: usize = 4096;
 
-async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Verified<Admission>>, Error> {
+async fn shown_refresh_token(app: &App, body: BodyReader) -> Result<Arc<Verified<()>>, Error> {
     let fields = app.bodies.read(body, app.config.body_bytes_max, &["refresh"]).await?;
     let mut errors = FieldErrors::default();
     let Some(token) = errors.take("refresh", required_text(&fields, "refresh", true, REFRESH_TOKEN_CHARS_MAX)) else {
@@ -129,7 +129,7 @@ async fn shown_refresh_token(app: &App, body: Unread) -> Result<Arc<Verified<Adm
 }
 
 /// `POST logout`: the session of a refresh token, of whichever of its line, is over.
-pub async fn logout(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
+pub async fn logout(app: Arc<App>, body: BodyReader) -> Result<impl Reply, Error> {
     let session = shown_refresh_token(&app, body).await?.claims.session();
     // It may be over already.
     let _ = end(&app, session).await?;
@@ -138,7 +138,7 @@ pub async fn logout(app: Arc<App>, body: Unread) -> Result<impl Reply, Error> {
 
 async fn end(app: &App, session: SessionId) -> Result<bool, Error> {
     let was_alive = store::sessions::end(&app.redis, session).await?;
-    app.reads.forget_session(session);
+    app.session_cache.invalidate(session);
     Ok(was_alive)
 }
 
@@ -198,7 +198,7 @@ pub async fn delete_others(app: Arc<App>, head: Head) -> Result<impl Reply, Erro
 /// Ends the sessions of a user, all but `kept`.
 pub async fn end_others(app: &App, user_id: Uuid, kept: Option<Uuid>) -> Result<(), StoreError> {
     for session in store::sessions::end_others(&app.redis, user_id, kept).await? {
-        app.reads.forget_session(session);
+        app.session_cache.invalidate(session);
     }
     Ok(())
 }

@@ -1,66 +1,52 @@
 //! Every SQL statement and Redis command. Nothing here knows HTTP.
 //!
-//! | module | where | what |
+//! | module | store | what |
 //! | --- | --- | --- |
-//! | [`users`] | Postgres | accounts |
-//! | [`user_reads`] | Postgres | reads of one account, many in one statement |
-//! | [`user_changes`] | Postgres | what it tells of changes of accounts |
-//! | [`picture_deletions`] | Postgres | the outbox to media-server |
-//! | [`stored_pictures`] | Postgres | who has which of the pictures that media-server has |
+//! | [`users`] | Postgres | users |
+//! | [`pending_deletions`] | Postgres | the outbox to media-server: pictures to delete |
+//! | [`stored_pictures`] | Postgres | owners of the pictures that media-server stores |
+//! | [`migrations`] | Postgres | the schema |
 //! | [`sessions`] | Redis | sessions |
-//! | [`user_copies`] | Redis | copies of accounts, beside their sessions |
-//! | [`failures`] | Redis | failed tries of a password |
-//! | [`rate_limit`] | Redis | counts of requests within a window |
-//! | [`redis_link`] | Redis | the connection |
-//! | [`reads`] | memory, Redis, Postgres | the session and the account of each request |
+//! | [`login_failures`] | Redis | failed login attempts |
+//! | [`rate_limit`] | Redis | requests within a sliding window |
+//! | [`cache`] | memory | the session and the user of each request |
 //!
-//! A query takes any client; who calls owns the transaction, and bounds it in time with [`within`].
+//! A query takes any client; the caller owns the transaction, and bounds its time with [`within`].
 
-pub mod failures;
-pub mod lease;
+pub mod cache;
+pub mod login_failures;
 pub mod migrations;
-pub mod picture_deletions;
+pub mod pending_deletions;
 pub mod rate_limit;
-pub mod reads;
-pub mod recent;
-pub mod redis_link;
 pub mod sessions;
 pub mod stored_pictures;
-pub mod user_changes;
-pub mod user_copies;
-pub mod user_reads;
 pub mod users;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
-/// A store that is away, or a statement of ours that it refuses.
+/// A store that is unavailable, or a statement that it rejects.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The store did not answer in time.
-    #[error("{0} did not answer in time")]
+    #[error("timeout: {0}")]
     Timeout(&'static str),
-    /// There is no connection to Postgres.
     #[error("no connection to Postgres: {0}")]
     NoConnection(String),
-    /// Postgres answered with an error, or hung up.
     #[error("Postgres: {}", postgres_message(.0))]
     Postgres(#[from] tokio_postgres::Error),
-    /// Redis answered with an error, or hung up.
     #[error("Redis: {0}")]
     Redis(#[from] redis::RedisError),
-    /// The address belongs to another account (constraint `users_email_key`).
+    /// Constraint `users_email_key`.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// Many wait already.
-    #[error("too many reads wait")]
+    #[error("too many operations in the queue")]
     Busy,
 }
 
-/// The message without the values: `DETAIL` would tell an e-mail address.
+/// The message without `DETAIL`, which may contain an e-mail address.
 fn postgres_message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
@@ -70,20 +56,20 @@ fn postgres_message(error: &tokio_postgres::Error) -> String {
 
 impl StoreError {
     /// Whether the statement is at fault (500), and not the store's state (503).
-    pub fn is_ours(&self) -> bool {
+    pub fn is_bug(&self) -> bool {
         match self {
-            Self::Postgres(error) => error.code().is_some_and(|code| !is_state_of_the_server(code)),
+            Self::Postgres(error) => error.code().is_some_and(|code| !is_server_state(code)),
             Self::Timeout(_) | Self::NoConnection(_) | Self::Redis(_) | Self::EmailTaken | Self::Busy => false,
         }
     }
 }
 
-/// Whether an error is about the state of the server rather than about the statement: it passes when the operator, or the
-/// server itself, has mended it. Classes of the [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html):
+/// Whether an error is due to the state of the server, which the operator or the server itself will repair, and not to the
+/// statement. Classes of the [SQLSTATE](https://www.postgresql.org/docs/current/errcodes-appendix.html):
 /// 08 connection, 25 read only, 28 authorization, 3D and 3F no such database or schema, 40 serialization and deadlock, 53
 /// resources, 55 lock, 57 intervention (shutdown, time-out), 58 system; and missing rights, tables, columns or functions,
 /// as while a back-up is restored.
-fn is_state_of_the_server(code: &SqlState) -> bool {
+fn is_server_state(code: &SqlState) -> bool {
     let classes = ["08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58"];
     let states = [
         SqlState::INSUFFICIENT_PRIVILEGE,
@@ -104,29 +90,28 @@ impl From<PoolError> for StoreError {
     }
 }
 
-/// Bounds work on Postgres: past `limit` it is given up, its transaction rolled back.
+/// Fails work on Postgres after `limit`; its transaction is rolled back.
 pub async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(StoreError::Timeout("Postgres").into()))
 }
 
-/// As Redis takes it.
+/// Milliseconds, as an argument of Redis commands.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where Postgres is, and how much of it we use.
+/// Settings of Postgres.
 #[derive(Clone)]
 pub struct PostgresConfig {
     /// Address, database, role and password.
     pub server: tokio_postgres::Config,
-    /// Connections held at most.
     pub connections_max: usize,
-    /// How long an answer may take; Postgres itself ends a statement that takes longer.
+    /// Timeout of a statement, also set in Postgres.
     pub timeout: Duration,
 }
 
 impl PostgresConfig {
-    /// How to connect, with our time limits.
+    /// The server, with the timeouts set.
     fn server(&self) -> tokio_postgres::Config {
         let mut server = self.server.clone();
         server
@@ -144,7 +129,7 @@ impl PostgresConfig {
     }
 }
 
-/// A pool of connections; it connects when first asked.
+/// Creates a pool of connections, which connects on first use.
 pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     Pool::builder(Manager::from_config(config.server(), NoTls, recycling))
@@ -162,4 +147,4 @@ pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
 }
 
 /// A connection of the pool.
-pub type Connection = Object;
+pub type Connection = deadpool_postgres::Object;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use shared::random::Random;
-use shared::workers::Overload;
+use shared::worker_pool::Overload;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -23,9 +23,9 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::new_uuid;
+use crate::redis_client::Redis;
 use crate::store::StoreError;
-use crate::store::failures::{self, Outcome, Reservation, Subject};
-use crate::store::redis_link::Redis;
+use crate::store::login_failures::{self, AttemptOutcome, RateLimitKey, Reservation};
 
 /// How many tries may fail, and how many may wait.
 #[derive(Clone, Debug)]
@@ -102,19 +102,19 @@ impl Throttle {
         // From here on: whoever hangs up gives back what may have been taken.
         let mut taken = Try { throttle: self.clone(), id, pair: Some(pair.clone()), address: Some(address.clone()) };
         let (of_pair, of_address) = tokio::join!(
-            failures::reserve(redis, &pair, id, config.held),
-            failures::reserve(redis, &address, id, config.held)
+            login_failures::reserve(redis, &pair, id, config.held),
+            login_failures::reserve(redis, &address, id, config.held)
         );
         let (of_pair, of_address) = (of_pair?, of_address?);
-        taken.pair.take_if(|_| of_pair != Reservation::Taken);
-        taken.address.take_if(|_| of_address != Reservation::Taken);
-        if (of_pair, of_address) == (Reservation::Taken, Reservation::Taken) {
+        taken.pair.take_if(|_| of_pair != Reservation::Acquired);
+        taken.address.take_if(|_| of_address != Reservation::Acquired);
+        if (of_pair, of_address) == (Reservation::Acquired, Reservation::Acquired) {
             return Ok(Reserved::Taken(taken));
         }
         taken.give_back().await?;
         match wait(of_pair).max(wait(of_address)) {
             Some(wait) => Err(Error::Throttled { wait }),
-            None => Ok(Reserved::Full(line(if of_pair == Reservation::Full { &pair } else { &address }))),
+            None => Ok(Reserved::Full(line(if of_pair == Reservation::Saturated { &pair } else { &address }))),
         }
     }
 }
@@ -131,36 +131,36 @@ enum Reserved {
 pub struct Try {
     throttle: Throttle,
     id: Uuid,
-    pair: Option<Subject>,
-    address: Option<Subject>,
+    pair: Option<RateLimitKey>,
+    address: Option<RateLimitKey>,
 }
 
 impl Try {
     /// The password was wrong. Only when this is counted may anybody be told.
     pub async fn failed(self) -> Result<(), StoreError> {
-        self.settle(Outcome::Failed, Outcome::Failed).await
+        self.settle(AttemptOutcome::Failed, AttemptOutcome::Failed).await
     }
 
     /// It was right: the account's failures from this address are forgotten. The address's are not, or whoever has an
     /// account of their own could guess on for ever.
     pub async fn succeeded(self) -> Result<(), StoreError> {
-        self.settle(Outcome::Right, Outcome::GivenBack).await
+        self.settle(AttemptOutcome::Succeeded, AttemptOutcome::Released).await
     }
 
     async fn give_back(self) -> Result<(), StoreError> {
-        self.settle(Outcome::GivenBack, Outcome::GivenBack).await
+        self.settle(AttemptOutcome::Released, AttemptOutcome::Released).await
     }
 
-    async fn settle(mut self, of_pair: Outcome, of_address: Outcome) -> Result<(), StoreError> {
+    async fn settle(mut self, of_pair: AttemptOutcome, of_address: AttemptOutcome) -> Result<(), StoreError> {
         let done = tokio::join!(self.tell(self.pair.as_ref(), of_pair), self.tell(self.address.as_ref(), of_address));
         done.0.and(done.1)?;
         (self.pair, self.address) = (None, None);
         Ok(())
     }
 
-    async fn tell(&self, subject: Option<&Subject>, outcome: Outcome) -> Result<(), StoreError> {
+    async fn tell(&self, subject: Option<&RateLimitKey>, outcome: AttemptOutcome) -> Result<(), StoreError> {
         let Some(subject) = subject else { return Ok(()) };
-        failures::settle(&self.throttle.0.redis, subject, self.id, outcome, self.throttle.0.config.window).await
+        login_failures::report(&self.throttle.0.redis, subject, self.id, outcome, self.throttle.0.config.window).await
     }
 }
 
@@ -175,8 +175,8 @@ impl Drop for Try {
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
             let given = tokio::join!(
-                left.tell(pair.as_ref(), Outcome::GivenBack),
-                left.tell(address.as_ref(), Outcome::GivenBack)
+                left.tell(pair.as_ref(), AttemptOutcome::Released),
+                left.tell(address.as_ref(), AttemptOutcome::Released)
             );
             if let Err(error) = given.0.and(given.1) {
                 tracing::debug!(%error, "a try of a password is not given back; it will be by itself");
@@ -186,19 +186,19 @@ impl Drop for Try {
 }
 
 fn wait(reservation: Reservation) -> Option<Duration> {
-    if let Reservation::Blocked(wait) = reservation { Some(wait) } else { None }
+    if let Reservation::LockedOut(wait) = reservation { Some(wait) } else { None }
 }
 
-fn line(subject: &Subject) -> usize {
+fn line(subject: &RateLimitKey) -> usize {
     let mut hasher = DefaultHasher::new();
     subject.name.hash(&mut hasher);
     usize::try_from(hasher.finish() % LINES as u64).unwrap_or_default()
 }
 
-fn subjects(account: &str, address: IpAddr, config: &ThrottleConfig) -> (Subject, Subject) {
+fn subjects(account: &str, address: IpAddr, config: &ThrottleConfig) -> (RateLimitKey, RateLimitKey) {
     let (digest, network) = (hex::encode(Sha256::digest(account)), network(address));
-    let pair = Subject { name: format!("{digest}:{network}"), failures_max: config.failures_per_account };
-    (pair, Subject { name: network, failures_max: config.failures_per_address })
+    let pair = RateLimitKey { name: format!("{digest}:{network}"), failures_max: config.failures_per_account };
+    (pair, RateLimitKey { name: network, failures_max: config.failures_per_address })
 }
 
 /// The unit that requests are counted by: an IPv4 address, or the /64 of an IPv6 address.

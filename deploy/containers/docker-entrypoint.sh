@@ -1,6 +1,6 @@
 #!/bin/bash
-# The entry point of the stand-in that deploy/images makes for postgres:18: of the official one's contract what
-# docker-compose.yml uses. Makes the database on an empty volume, beside its place, and renames it when it is whole.
+# Entry point of the substitute for postgres:18 that deploy/images builds: the part of the official image's contract that
+# docker-compose.yml uses. Initializes an empty volume in a temporary directory, renamed when complete.
 set -euo pipefail
 
 unfinished=$PGDATA.new

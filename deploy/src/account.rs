@@ -1,4 +1,4 @@
-//! Who runs the children: Postgres refuses root, and nothing here needs it.
+//! The account of the child processes: not root, which Postgres refuses and nothing here needs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,22 +7,23 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::Error;
-use crate::spawner;
+use crate::process;
 
-/// The account that Debian's package `postgresql` makes.
+/// The account that Debian's package `postgresql` creates.
 const UNPRIVILEGED: &str = "postgres";
 
-/// Runs its arguments if the parent is still the one it was forked by: closes the moment between fork and `prctl` in
-/// which the parent's death would go unnoticed.
+/// Runs its arguments if the parent is still the process that forked it: a parent that dies between fork and `prctl`
+/// would go unnoticed otherwise.
 const UNLESS_ORPHANED: &str = r#"[ "$PPID" = "$0" ] && exec "$@""#;
 
-/// Whether `$0` can be written in and the rest be run. The shell's own `test`: that of coreutils does not see capabilities.
-const REACHES: &str = r#"test -w "$0" && test -x "$0" && for program; do test -x "$program" || exit 1; done"#;
+/// Checks that `$0` is writable and the other arguments are executable. Uses the shell's own `test`: that of coreutils
+/// ignores capabilities.
+const CHECK_ACCESS: &str = r#"test -w "$0" && test -x "$0" && for program; do test -x "$program" || exit 1; done"#;
 
-/// What may be needed to reach a checkout below a directory that is closed to the account (`/root`), least first.
+/// Capabilities that open a checkout below a directory that is closed to the account (`/root`), weakest first.
 const CAPABILITIES: [Option<&str>; 3] = [None, Some("dac_read_search"), Some("dac_override")];
 
-/// The account that the children run as.
+/// The account that child processes run as.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     switch: Option<Switch>,
@@ -36,7 +37,7 @@ struct Switch {
 }
 
 impl Account {
-    /// An ordinary user is that user. Root is the owner of an existing data directory, and `postgres` for a new one.
+    /// Returns the current user; for root, the owner of an existing data directory, or `postgres` for a new one.
     pub(crate) fn choose(data: &Path) -> Result<Self, Error> {
         let own_uid = rustix::process::geteuid().as_raw();
         let owner = fs::metadata(data).ok().map(|metadata| (metadata.uid(), metadata.gid()));
@@ -53,28 +54,28 @@ impl Account {
         Ok(Self { switch: Some(Switch { uid, gid, capability: None }) })
     }
 
-    /// Whoever we are.
-    pub(crate) fn own_one() -> Self {
+    /// Returns the current user.
+    pub(crate) fn current() -> Self {
         Self { switch: None }
     }
 
-    /// Makes sure that the children can write in `directory` and run `programs`. Where the way there is closed to the
-    /// account and we are root, they get the least capability that opens it.
-    pub(crate) fn reach(&mut self, directory: &Path, programs: &[&Path]) -> Result<(), Error> {
+    /// Ensures that children can write to `directory` and run `programs`. If the account may not, and this process is root,
+    /// children get the weakest capability that suffices.
+    pub(crate) fn ensure_access(&mut self, directory: &Path, programs: &[&Path]) -> Result<(), Error> {
         let Some(switch) = &self.switch else { return Ok(()) };
         let uid = switch.uid;
         for capability in CAPABILITIES {
             if let Some(switch) = &mut self.switch {
                 switch.capability = capability;
             }
-            if self.reaches(directory, programs) {
+            if self.has_access(directory, programs) {
                 return Ok(());
             }
         }
-        Err(Error::OutOfReach { uid, path: directory.to_owned() })
+        Err(Error::NoAccess { uid, path: directory.to_owned() })
     }
 
-    /// A command that runs `program` as this account and gets `orphan_signal` should we die.
+    /// Returns a command that runs `program` as this account. It is sent `orphan_signal` when this process dies.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, orphan_signal: &str) -> Command {
         let mut command = Command::new("setpriv");
         if let Some(Switch { uid, gid, capability }) = self.switch {
@@ -90,7 +91,7 @@ impl Account {
         command
     }
 
-    /// Gives `path` to this account.
+    /// Makes this account the owner of `path`.
     pub(crate) fn own(&self, path: &Path) -> Result<(), Error> {
         match self.switch {
             Some(Switch { uid, gid, .. }) => chown(path, Some(uid), Some(gid)).map_err(Error::file(path)),
@@ -98,10 +99,10 @@ impl Account {
         }
     }
 
-    fn reaches(&self, directory: &Path, programs: &[&Path]) -> bool {
+    fn has_access(&self, directory: &Path, programs: &[&Path]) -> bool {
         let mut command = self.command("sh", "KILL");
-        command.args(["-c", REACHES]).arg(directory).args(programs).stderr(Stdio::null());
-        spawner::spawn(command).and_then(|mut child| child.wait()).is_ok_and(|status| status.success())
+        command.args(["-c", CHECK_ACCESS]).arg(directory).args(programs).stderr(Stdio::null());
+        process::spawn(command).and_then(|mut child| child.wait()).is_ok_and(|status| status.success())
     }
 }
 
@@ -111,7 +112,7 @@ fn unprivileged() -> Result<(u32, u32), Error> {
     accounts.lines().find_map(ids_of_unprivileged).ok_or(Error::NoAccount)
 }
 
-/// The uid and gid in a line of `passwd(5)`, if it is the account's.
+/// Returns the uid and gid in a line of `passwd(5)` if it describes [`UNPRIVILEGED`].
 fn ids_of_unprivileged(line: &str) -> Option<(u32, u32)> {
     let mut fields = line.split(':');
     (fields.next()? == UNPRIVILEGED).then_some(())?;

@@ -1,4 +1,4 @@
-//! `DIR`: all of the stack's state, and the lock that gives it to one runner at a time.
+//! The data directory `DIR`: all state of a stack, locked by one runner at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::Write as _;
@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use crate::account::Account;
 use crate::error::Error;
 
-/// Directories that exist from the first start on.
+/// Directories created on the first start.
 const DIRECTORIES: [&str; 6] = ["keys", "logs", "nginx", "pictures", "redis", "secrets"];
 
 /// The open, locked data directory.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// Held until dropped; the kernel releases it whatever the runner dies of.
+    /// Locked until dropped or the process ends.
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes what is missing and takes the lock.
+    /// Creates what is missing and takes the lock.
     pub(crate) fn open(path: &Path, account: &Account) -> Result<Self, Error> {
         if !path.exists() {
             if let Some(parent) = path.parent() {
@@ -30,7 +30,7 @@ impl DataDir {
         }
         let path = path.canonicalize().map_err(Error::file(path))?;
         if is_empty(&path)? {
-            // Made for us, maybe by root.
+            // An empty directory was made for this stack, perhaps by root.
             account.own(&path)?;
         }
         let lock = lock(&path)?;
@@ -41,37 +41,37 @@ impl DataDir {
             }
         }
         let data = Self { path, _lock: lock };
-        // A runner that was killed could not remove it.
+        // Left behind by a killed runner.
         data.remove_env();
         Ok(data)
     }
 
-    /// The path of `name` in it.
+    /// Returns the path of `name` in the directory.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// The directory itself, absolute.
+    /// Returns the absolute path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `DIR/env`, which is there while the stack is ready.
+    /// Returns the path of `DIR/env`, which exists while the stack is ready.
     pub(crate) fn env(&self) -> PathBuf {
         self.join("env")
     }
 
-    /// Says that the stack is no longer ready.
+    /// Removes `DIR/env`: the stack is no longer ready.
     pub(crate) fn remove_env(&self) {
-        // It is not there unless the stack was ready.
+        // It does not exist unless the stack was ready.
         let _ = fs::remove_file(self.env());
     }
 }
 
-/// Writes a file that only its owner reads, whole or not at all.
+/// Atomically writes a file that only its owner may read.
 pub(crate) fn write_private(path: &Path, content: &str, owner: Option<&Account>) -> Result<(), Error> {
     let unfinished = path.with_extension("new");
-    // Left by a runner that was killed.
+    // Left behind by a killed runner.
     let _ = fs::remove_file(&unfinished);
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
@@ -85,10 +85,10 @@ pub(crate) fn write_private(path: &Path, content: &str, owner: Option<&Account>)
     fs::rename(&unfinished, path).map_err(Error::file(path))
 }
 
-/// A directory that only its owner, `account`, may enter.
+/// Creates a directory that only its owner, `account`, may enter.
 pub(crate) fn make_dir(path: &Path, account: &Account) -> Result<(), Error> {
     DirBuilder::new().mode(0o700).create(path).map_err(Error::file(path))?;
-    // Whatever the umask says.
+    // Independent of the umask.
     fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(Error::file(path))?;
     account.own(path)
 }

@@ -1,4 +1,4 @@
-//! `DIR/env`: where a ready stack is, as assignments a shell can read.
+//! `DIR/env`: the addresses of a ready stack, as shell assignments.
 
 use std::fs;
 use std::path::Path;
@@ -9,20 +9,20 @@ use crate::error::Error;
 /// The addresses of a running stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Env {
-    /// The front, as in `http://127.0.0.1:8010`.
+    /// Base URL of nginx, as in `http://127.0.0.1:8010`.
     pub base: String,
-    /// Arguments for redis-cli, password included.
+    /// Arguments of redis-cli, with the password.
     pub redis: String,
-    /// A URL for psql, password included.
+    /// URL for psql, with the password.
     pub postgres: String,
-    /// auth-api itself, past nginx.
+    /// Base URL of auth-api, bypassing nginx.
     pub auth_api: String,
-    /// media-server's delivery itself, past nginx.
+    /// Base URL of media-server's public listener, bypassing nginx.
     pub media_server: String,
 }
 
 impl Env {
-    /// Reads the file that a ready stack has written.
+    /// Reads the file of a ready stack.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(Error::file(path))?;
@@ -36,12 +36,12 @@ impl Env {
         })
     }
 
-    /// The words of [`Env::redis`], for a `Command`.
+    /// Returns the words of [`Env::redis`], for a `Command`.
     pub fn redis_args(&self) -> impl Iterator<Item = &str> {
         self.redis.split_whitespace()
     }
 
-    /// Redis as `REDIS_URL` names it, with its password.
+    /// Returns the `REDIS_URL`, with the password.
     pub fn redis_url(&self) -> String {
         let after = |flag: &str| self.redis_args().skip_while(|word| *word != flag).nth(1).unwrap_or_default();
         format!("redis://:{}@{}:{}/0", after("-a"), after("-h"), after("-p"))
@@ -51,7 +51,7 @@ impl Env {
         write_private(path, &self.to_shell(), None)
     }
 
-    /// None of the values holds a character that double quotes would not protect: they are made here.
+    /// Double quotes suffice: no value holds a character that is special in them.
     fn to_shell(&self) -> String {
         let Self { base, redis, postgres, auth_api, media_server } = self;
         format!(
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn the_env_file_round_trips() {
         let env = Env {
             base: "http://127.0.0.1:8010".to_owned(),
             redis: "-h 127.0.0.1 -p 1 -a x --no-auth-warning".to_owned(),

@@ -1,13 +1,13 @@
-//! The one HTTP request the runner makes: is it ready?
+//! A minimal HTTP request, for readiness checks.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long an answer is waited for before asking again.
+/// Timeout of connecting, and of each read and write.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects to a port of this machine.
+/// Connects to a port of the loopback interface.
 pub(crate) fn connect(port: u16) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -15,7 +15,7 @@ pub(crate) fn connect(port: u16) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The status of `GET path`, if there is an answer.
+/// Returns the status of `GET path`, or none if there is no response.
 pub(crate) fn status(port: u16, path: &str) -> Option<u16> {
     let mut stream = connect(port).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").ok()?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, as a flag that whoever waits looks at.
+//! Ctrl-C and SIGTERM, as a flag that loops poll.
 
 use std::io;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether to stop. Cheap to clone; the default one never asks to.
+/// A flag set on shutdown signals. Cheap to clone; the default one is never set by a signal.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Set by SIGINT, SIGTERM and SIGHUP (the terminal is gone). A second one changes nothing: stopping goes on in order.
+    /// Returns a flag that SIGINT, SIGTERM and SIGHUP (terminal closed) set. Further signals change nothing, so that an
+    /// ordered shutdown completes.
     pub fn by_signals() -> io::Result<Self> {
         let interrupt = Self::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -36,12 +37,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Asks to stop.
+    /// Sets the flag.
     pub fn set(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it was asked to stop.
+    /// Returns whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What the children say: `DIR/logs/NAME.log`, bounded.
+//! Logs of the services: `DIR/logs/NAME.log`, bounded in size.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::part::Part;
+use crate::service::Service;
 
-/// A log that has grown past this many bytes is moved to `NAME.log.1`, over the one before.
+/// Size at which a log is rotated to `NAME.log.1`, in bytes.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
-/// The last lines are looked for in this many bytes.
+/// Bytes at the end of a log that are searched for its last lines.
 const TAIL_BYTES_MAX: u64 = 1 << 20;
 
 /// The directory of the logs.
@@ -21,38 +21,38 @@ const TAIL_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Logs(pub(crate) PathBuf);
 
 impl Logs {
-    /// Sends what `command` writes to the part's log. It is opened to append, so that it can be emptied under its writer.
-    pub(crate) fn attach(&self, part: Part, command: &mut Command, account: &Account) -> Result<(), Error> {
-        let path = self.path(part);
+    /// Redirects the output of `command` to the service's log. Opened to append, so that it can be truncated while written.
+    pub(crate) fn attach(&self, service: Service, command: &mut Command, account: &Account) -> Result<(), Error> {
+        let path = self.path(service);
         let open = || OpenOptions::new().append(true).create(true).mode(0o640).open(&path);
         let log = open().map_err(Error::file(&path))?;
-        // nginx opens its standard output again, by name.
+        // nginx reopens its standard output by name.
         account.own(&path)?;
         let errors = log.try_clone().map_err(Error::file(&path))?;
         command.stdout(Stdio::from(log)).stderr(Stdio::from(errors));
         Ok(())
     }
 
-    /// The last `lines` lines of a part's log.
-    pub(crate) fn tail(&self, part: Part, lines: usize) -> String {
-        let text = end_of(&self.path(part)).unwrap_or_default();
+    /// Returns the last `lines` lines of a service's log.
+    pub(crate) fn tail(&self, service: Service, lines: usize) -> String {
+        let text = end_of(&self.path(service)).unwrap_or_default();
         let all: Vec<&str> = text.lines().collect();
         all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
     }
 
-    /// Keeps the logs within their bound.
+    /// Rotates the logs that are too large.
     pub(crate) fn trim(&self) {
-        for path in Part::ALL.map(|part| self.path(part)) {
+        for path in Service::ALL.map(|service| self.path(service)) {
             if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX) {
-                // Better an old log lost than a full disk.
+                // Losing an old log is better than filling the disk.
                 let _ = fs::copy(&path, path.with_extension("log.1"));
                 let _ = OpenOptions::new().write(true).open(&path).and_then(|log| log.set_len(0));
             }
         }
     }
 
-    fn path(&self, part: Part) -> PathBuf {
-        self.0.join(format!("{part}.log"))
+    fn path(&self, service: Service) -> PathBuf {
+        self.0.join(format!("{service}.log"))
     }
 }
 

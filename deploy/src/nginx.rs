@@ -1,4 +1,4 @@
-//! nginx: the project's own `nginx.conf`, with the files that it includes.
+//! nginx: the project's `nginx.conf`, with the files that it includes.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,124 +9,121 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::child::{self, Child};
+use crate::config::{StackConfig, TAIL_LINES};
 use crate::data_dir::make_dir;
 use crate::error::Error;
 use crate::http;
 use crate::options::project;
-use crate::part::Part;
-use crate::plan::{Plan, TAIL_LINES};
 use crate::ports::{self, Ports};
+use crate::process::{self, Process};
+use crate::service::Service;
 
-/// How long a second front may take until it answers: it waits for nobody.
+/// Timeout of a gateway's start.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A front to be started: what differs between the stack's own and a second one.
+/// An nginx to start: what differs between the stack's nginx and a gateway.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Site<'a> {
-    /// Its directory, `DIR/NAME`.
+pub(crate) struct NginxInstance<'a> {
+    /// Name of its directory in `DIR`.
     pub(crate) directory: &'a str,
-    /// What it listens on, on 127.0.0.1.
     pub(crate) port: u16,
-    /// Where auth-api is.
     pub(crate) auth_api: SocketAddr,
-    /// Where media-server is.
     pub(crate) media_server: SocketAddr,
 }
 
-impl Site<'static> {
-    /// The stack's own.
-    pub(crate) fn own(plan: &Plan) -> Self {
-        let Ports { front, auth_api, media_server, .. } = plan.ports;
-        Self { directory: "nginx", port: front, auth_api: local(auth_api), media_server: local(media_server) }
+impl NginxInstance<'static> {
+    /// Returns the stack's nginx.
+    pub(crate) fn of_stack(config: &StackConfig) -> Self {
+        let Ports { nginx, auth_api, media_server, .. } = config.ports;
+        Self { directory: "nginx", port: nginx, auth_api: local(auth_api), media_server: local(media_server) }
     }
 }
 
-/// A second nginx with the same `nginx.conf`, before servers of the caller's. Dropping it kills it.
+/// A second nginx with the same `nginx.conf` and other upstreams. Dropping it kills it.
 #[derive(Debug)]
-pub struct Front {
+pub struct Gateway {
     base: String,
-    _child: Child,
+    _process: Process,
 }
 
-impl Front {
-    /// Starts it on a free port with its files in `DIR/directory`, and returns when it answers.
+impl Gateway {
+    /// Starts nginx on a free port with its files in `DIR/directory`, and waits until it responds.
     pub(crate) fn start(
-        plan: &Plan,
+        config: &StackConfig,
         directory: &str,
         auth_api: SocketAddr,
         media_server: SocketAddr,
     ) -> Result<Self, Error> {
-        let port = ports::any_free()?;
-        let path = plan.data.join(directory);
+        let port = ports::free()?;
+        let path = config.data.join(directory);
         if !path.exists() {
-            make_dir(&path, &plan.account)?;
+            make_dir(&path, &config.account)?;
         }
-        let site = Site { directory, port, auth_api, media_server };
-        let child = Child::start(Part::Nginx, command(plan, site)?)?;
-        let front = Self { base: format!("http://{}", local(port)), _child: child };
+        let instance = NginxInstance { directory, port, auth_api, media_server };
+        let process = Process::start(Service::Nginx.name(), command(config, instance)?)?;
+        let gateway = Self { base: format!("http://{}", local(port)), _process: process };
         let deadline = Instant::now() + READY_WITHIN;
-        while !answers(port) {
+        while !responds(port) {
             if Instant::now() > deadline {
-                let log = plan.logs.tail(Part::Nginx, TAIL_LINES);
-                return Err(Error::NotReady { part: Part::Nginx, seconds: READY_WITHIN.as_secs(), log });
+                let log = config.logs.tail(Service::Nginx, TAIL_LINES);
+                return Err(Error::NotReady { service: Service::Nginx, seconds: READY_WITHIN.as_secs(), log });
             }
-            thread::sleep(child::POLL);
+            thread::sleep(process::POLL);
         }
-        Ok(front)
+        Ok(gateway)
     }
 
-    /// Where it answers, as in `http://127.0.0.1:12345`.
+    /// Returns the base URL, as in `http://127.0.0.1:12345`.
     pub fn base(&self) -> &str {
         &self.base
     }
 }
 
-/// The server that is `site`.
-pub(crate) fn command(plan: &Plan, site: Site<'_>) -> Result<Command, Error> {
-    let prefix = plan.data.join(site.directory);
+/// Writes the configuration of an instance and returns its command.
+pub(crate) fn command(config: &StackConfig, instance: NginxInstance<'_>) -> Result<Command, Error> {
+    let prefix = config.data.join(instance.directory);
     let routes = project().join("nginx.conf");
     let text = fs::read_to_string(&routes).map_err(Error::file(&routes))?;
-    write(plan, &prefix.join("nginx.conf"), &text)?;
-    write(plan, &prefix.join("upstreams.conf"), &upstreams(site))?;
-    write_settings(plan, site)?;
-    let mut command = plan.server(Part::Nginx, &plan.programs.nginx, site.directory)?;
-    // With its slash: nginx joins by putting one behind the other.
+    write(config, &prefix.join("nginx.conf"), &text)?;
+    write(config, &prefix.join("upstreams.conf"), &upstreams(instance))?;
+    write_settings(config, instance)?;
+    let mut command = config.server(Service::Nginx, &config.programs.nginx, instance.directory)?;
+    // With a trailing slash: nginx concatenates prefix and name.
     command.arg("-p").arg(prefix.join("")).args(["-c", "nginx.conf", "-e", "stderr"]);
     command.args(["-g", "daemon off; pid nginx.pid;"]);
     Ok(command)
 }
 
-/// Writes the files of settings that `nginx.conf` includes, as the image does at its start.
-fn write_settings(plan: &Plan, site: Site<'_>) -> Result<(), Error> {
+/// Writes the files that `nginx.conf` includes, as the container does when it starts.
+fn write_settings(config: &StackConfig, instance: NginxInstance<'_>) -> Result<(), Error> {
     let script = project().join("deploy/nginx-settings");
     let text = fs::read_to_string(&script).map_err(Error::file(&script))?;
-    let mut command = plan.step(Part::Nginx, "sh", site.directory)?;
-    command.args(["-s", "--", "."]).envs(plan.environment.iter().cloned());
-    command.env("LISTEN", local(site.port).to_string()).env("NGINX", &plan.programs.nginx);
-    plan.run("the settings of nginx", Part::Nginx, command, &text)
+    let mut command = config.step(Service::Nginx, "sh", instance.directory)?;
+    command.args(["-s", "--", "."]).envs(config.environment.iter().cloned());
+    command.env("LISTEN", local(instance.port).to_string()).env("NGINX", &config.programs.nginx);
+    config.run("nginx-settings", Service::Nginx, command, &text)
 }
 
-/// Whether it answers on `port`, whatever is behind it.
-pub(crate) fn answers(port: u16) -> bool {
+/// Returns whether nginx responds on `port`, independently of its upstreams.
+pub(crate) fn responds(port: u16) -> bool {
     http::status(port, "/healthz") == Some(404)
 }
 
-fn upstreams(site: Site<'_>) -> String {
+fn upstreams(instance: NginxInstance<'_>) -> String {
     let upstream = |name: &str, server: SocketAddr| {
         format!(
             "upstream {name} {{\n    server {server};\n    keepalive 128;\n    keepalive_requests 100000;\n    \
              keepalive_timeout 2s;\n}}\n"
         )
     };
-    upstream("auth_api", site.auth_api) + &upstream("media_server", site.media_server)
+    upstream("auth_api", instance.auth_api) + &upstream("media_server", instance.media_server)
 }
 
 fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn write(plan: &Plan, path: &Path, text: &str) -> Result<(), Error> {
+fn write(config: &StackConfig, path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(Error::file(path))?;
-    plan.account.own(path)
+    config.account.own(path)
 }

@@ -1,4 +1,4 @@
-//! What a stack is started with.
+//! Options of a stack.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,30 +7,30 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 
-/// Where scratch stacks keep their state, in the checkout; git-ignored like all that starts with `.data`.
+/// Directory of scratch stacks, in the checkout; git-ignored like everything that starts with `.data`.
 const SCRATCH: &str = ".data-scratch";
 
-/// How to start a stack. [`Options::new`] and [`Options::scratch`] have the defaults.
+/// How to start a stack.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The front port on 127.0.0.1; 0 is any free one.
+    /// Port of nginx on 127.0.0.1; 0 is any free port.
     pub port: u16,
-    /// The directory of all state, made where it is missing.
+    /// The data directory; created if missing.
     pub data: PathBuf,
-    /// The directory of `auth-api` and `media-server`: by default the one this program was built into.
+    /// Directory of `auth-api` and `media-server`; by default that of the running program.
     pub binaries: PathBuf,
-    /// Settings of the two services, over those of the runner's environment.
+    /// Settings of auth-api and media-server, taking precedence over the runner's environment.
     pub environment: Vec<(String, String)>,
-    /// Whether `data` is removed at the end, and need not survive a power cut.
+    /// Whether to remove `data` when the stack is dropped, and not to sync it to disk.
     pub scratch: bool,
-    /// Told what is being done.
+    /// Called with a description of each step.
     pub progress: fn(&str),
-    /// Ends a start that is under way.
+    /// Cancels a start in progress.
     pub interrupt: Interrupt,
 }
 
 impl Options {
-    /// A stack with its state in `data`, on any free port.
+    /// Options of a stack with its state in `data`, on any free port.
     pub fn new(data: impl Into<PathBuf>) -> Result<Self, Error> {
         Ok(Self {
             port: 0,
@@ -43,12 +43,12 @@ impl Options {
         })
     }
 
-    /// A stack for one test: any free port, state of its own that goes with it.
+    /// Options of a stack with temporary state, on any free port.
     pub fn scratch() -> Result<Self, Error> {
         Ok(Self { scratch: true, ..Self::new(scratch_directory())? })
     }
 
-    /// Sets a setting of the services.
+    /// Adds a setting of auth-api and media-server.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -56,7 +56,7 @@ impl Options {
     }
 }
 
-/// A path that is nobody's yet, for state that goes with this process.
+/// Returns an unused path for temporary state.
 pub(crate) fn scratch_directory() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let all = project().join(SCRATCH);
@@ -64,26 +64,26 @@ pub(crate) fn scratch_directory() -> PathBuf {
     all.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// The checkout.
+/// Returns the directory of the checkout.
 pub(crate) fn project() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
 }
 
-/// `target/release` for the program itself as for a test of it, which is in `target/release/deps`.
+/// Returns the directory of built programs (`target/release`), also for a test, which runs in its subdirectory `deps`.
 fn own_directory() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(Error::file("the running program"))?;
     let directory = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps"));
     Ok(directory.unwrap_or(&own).to_owned())
 }
 
-/// Removes the state of scratch stacks whose process is gone.
+/// Removes the state of scratch stacks whose process has ended.
 fn remove_abandoned(all: &Path) {
     for entry in fs::read_dir(all).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.split_once('-')).map(|(pid, _)| pid);
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Another test may be doing the same.
+            // Another test may remove it at the same time.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

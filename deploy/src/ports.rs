@@ -1,4 +1,4 @@
-//! What the stack listens on: the front port is the caller's, those of the inside are taken where they are free.
+//! TCP ports of the stack: nginx's is chosen by the caller, the internal ones are free ones.
 
 use std::io::ErrorKind;
 use std::iter;
@@ -10,91 +10,91 @@ use procfs::process::{FDTarget, all_processes};
 use shared::random::Random;
 
 use crate::error::Error;
-use crate::part::Part;
+use crate::service::Service;
 
-/// The inside's ports: below the range the kernel gives to outgoing connections (from 32768 on), or a service that
-/// calls a Redis which is down might be given Redis' own port, and be connected to itself.
+/// Range of internal ports: below the kernel's ephemeral ports (from 32768 on). Otherwise a client of a stopped server may
+/// get the server's port as its source port and connect to itself.
 const FIRST: u16 = 10_000;
 const LAST: u16 = 32_000;
 
-/// Where the inside is looked for first: `--port 8010` has it at 18011 and on, so that `--port 8011` is free beside it.
+/// Distance of the preferred internal ports: with `--port 8010` they start at 18011.
 const OFFSET: u16 = 10_001;
 
-/// How often another port is tried before giving up.
-const TRIES: usize = 1000;
+/// Random ports to try.
+const ATTEMPTS: usize = 1000;
 
 /// One port for each listener of the stack, all on 127.0.0.1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
-    pub(crate) front: u16,
+    pub(crate) nginx: u16,
     pub(crate) auth_api: u16,
     pub(crate) media_server: u16,
-    pub(crate) media_writing: u16,
+    pub(crate) media_internal: u16,
     pub(crate) postgres: u16,
     pub(crate) redis: u16,
 }
 
-/// Holds each port until its part is about to listen on it, so that two stacks that start together don't choose the same.
+/// Ports held until their service is about to listen, so that two stacks that start together choose different ones.
 #[derive(Debug, Default)]
-pub(crate) struct Reserved(Mutex<Vec<(Part, TcpListener)>>);
+pub(crate) struct Reserved(Mutex<Vec<(Service, TcpListener)>>);
 
 impl Reserved {
-    /// Frees the ports of `part`.
-    pub(crate) fn release(&self, part: Part) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| *of != part);
+    /// Releases the ports of `service`.
+    pub(crate) fn release(&self, service: Service) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _)| *of != service);
     }
 
-    fn take(&mut self, part: Part, listener: TcpListener) -> Result<u16, Error> {
+    fn take(&mut self, service: Service, listener: TcpListener) -> Result<u16, Error> {
         let address = listener.local_addr().map_err(Error::file("a port"))?;
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).push((part, listener));
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).push((service, listener));
         Ok(address.port())
     }
 }
 
 impl Ports {
-    /// The front port `wanted` (0: any that is free) and five for the inside.
+    /// Reserves the port `wanted` for nginx (0: any free port) and five internal ones.
     pub(crate) fn choose(wanted: u16) -> Result<(Self, Reserved), Error> {
         let mut reserved = Reserved::default();
-        let front = reserved.take(Part::Nginx, if wanted == 0 { free(None)? } else { exactly(wanted)? })?;
-        let mut preferred = front.checked_add(OFFSET).filter(|_| wanted != 0);
-        let mut inside = |part| {
-            let listener = free(preferred.filter(|port| *port < LAST))?;
+        let nginx = reserved.take(Service::Nginx, if wanted == 0 { bind_free(None)? } else { bind(wanted)? })?;
+        let mut preferred = nginx.checked_add(OFFSET).filter(|_| wanted != 0);
+        let mut internal = |service| {
+            let listener = bind_free(preferred.filter(|port| *port < LAST))?;
             preferred = preferred.and_then(|port| port.checked_add(1));
-            reserved.take(part, listener)
+            reserved.take(service, listener)
         };
         let ports = Self {
-            front,
-            auth_api: inside(Part::AuthApi)?,
-            media_server: inside(Part::MediaServer)?,
-            media_writing: inside(Part::MediaServer)?,
-            postgres: inside(Part::Postgres)?,
-            redis: inside(Part::Redis)?,
+            nginx,
+            auth_api: internal(Service::AuthApi)?,
+            media_server: internal(Service::MediaServer)?,
+            media_internal: internal(Service::MediaServer)?,
+            postgres: internal(Service::Postgres)?,
+            redis: internal(Service::Redis)?,
         };
         Ok((ports, reserved))
     }
 }
 
-fn exactly(port: u16) -> Result<TcpListener, Error> {
+fn bind(port: u16) -> Result<TcpListener, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => Error::PortTaken { port, holder: holder_of(port) },
         _ => Error::File { path: format!("port {port}").into(), error },
     })
 }
 
-fn free(preferred: Option<u16>) -> Result<TcpListener, Error> {
+fn bind_free(preferred: Option<u16>) -> Result<TcpListener, Error> {
     let random = Random::system();
-    let any = iter::repeat_with(|| FIRST + u16::from_le_bytes(random.bytes()) % (LAST - FIRST)).take(TRIES);
+    let any = iter::repeat_with(|| FIRST + u16::from_le_bytes(random.bytes()) % (LAST - FIRST)).take(ATTEMPTS);
     let mut listeners = preferred.into_iter().chain(any).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     listeners.find_map(Result::ok).ok_or(Error::NoFreePort(FIRST, LAST))
 }
 
-/// A port that is free now. Nothing holds it until it is listened on.
-pub(crate) fn any_free() -> Result<u16, Error> {
-    let address = free(None)?.local_addr().map_err(Error::file("a port"))?;
+/// Returns a free TCP port of the loopback interface. It is not reserved.
+pub fn free() -> Result<u16, Error> {
+    let address = bind_free(None)?.local_addr().map_err(Error::file("a port"))?;
     Ok(address.port())
 }
 
-/// The program and pid that listen on `port`.
+/// Returns the program and pid that listen on `port`, for an error message.
 fn holder_of(port: u16) -> String {
     let inode = tcp()
         .into_iter()
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_front_port_is_told_with_its_holder() {
+    fn the_error_of_a_taken_port_names_its_holder() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let message = Ports::choose(port).unwrap_err().to_string();
@@ -127,10 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn the_ports_of_a_stack_differ() {
+    fn the_ports_of_a_stack_are_distinct() {
         let (ports, _reserved) = Ports::choose(0).unwrap();
         let mut all =
-            vec![ports.front, ports.auth_api, ports.media_server, ports.media_writing, ports.postgres, ports.redis];
+            vec![ports.nginx, ports.auth_api, ports.media_server, ports.media_internal, ports.postgres, ports.redis];
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 6);

@@ -1,4 +1,4 @@
-//! Where installed programs are. An ordinary user's PATH has no `sbin` on Debian.
+//! Paths of installed programs. On Debian an ordinary user's PATH lacks `sbin`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use crate::error::Error;
 
 const DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
-/// Debian has each major version in a directory of its own.
+/// Debian installs each major version in its own subdirectory.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
 
-/// The oldest that will do.
+/// The oldest supported major version.
 const POSTGRES_VERSION_MIN: u32 = 15;
 
-/// The program `name`.
-pub(crate) fn find(name: &str) -> Result<PathBuf, Error> {
+/// Returns the path of the program `name`.
+pub fn find(name: &str) -> Result<PathBuf, Error> {
     let mut paths = DIRECTORIES.iter().map(|directory| Path::new(directory).join(name));
     paths.find(|path| path.exists()).ok_or_else(|| Error::NoProgram(name.to_owned()))
 }
 
-/// The directory of Postgres's programs: of the version that made `data`, or the newest.
+/// Returns the directory of the Postgres programs: of the version that made `data`, or else the newest.
 pub(crate) fn postgres(data: &Path) -> Result<PathBuf, Error> {
     let made_by = fs::read_to_string(data.join("PG_VERSION")).ok();
     let installed = fs::read_dir(POSTGRES_VERSIONS).into_iter().flatten().filter_map(Result::ok);

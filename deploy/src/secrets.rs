@@ -1,4 +1,4 @@
-//! The stack's secrets: made on its first start, kept in `DIR/secrets`, readable by its account only.
+//! Secrets of the stack: generated on the first start, in `DIR/secrets`, readable by its account only.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,28 +9,28 @@ use crate::account::Account;
 use crate::data_dir::{DataDir, write_private};
 use crate::error::Error;
 
-/// A file that holds a secret, and the secret.
+/// A secret and its file.
 #[derive(Debug)]
 pub(crate) struct SecretFile {
     pub(crate) path: PathBuf,
     pub(crate) value: String,
 }
 
-/// All of them.
+/// All secrets of the stack.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    /// Postgres's superuser.
+    /// Password of the Postgres superuser.
     pub(crate) postgres: SecretFile,
-    /// Postgres's role `users`.
+    /// Password of the Postgres role `users`.
     pub(crate) users: SecretFile,
-    /// Redis.
+    /// Password of Redis.
     pub(crate) redis: SecretFile,
-    /// What auth-api shows to media-server.
+    /// Token with which auth-api authenticates to media-server.
     pub(crate) media: SecretFile,
 }
 
 impl Secrets {
-    /// Reads them, and makes those that are missing.
+    /// Reads the secrets, generating missing ones.
     pub(crate) fn open(data: &DataDir, account: &Account) -> Result<Self, Error> {
         let random = Random::system();
         let secret = |name: &str| {

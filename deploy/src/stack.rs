@@ -1,4 +1,4 @@
-//! The running stack.
+//! A running stack.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,164 +11,166 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use crate::child::{Child, POLL};
+use crate::config::{StackConfig, TAIL_LINES};
 use crate::env::Env;
 use crate::error::Error;
-use crate::nginx::{Front, Site};
+use crate::nginx::{Gateway, NginxInstance};
 use crate::options::Options;
-use crate::part::Part;
-use crate::plan::{Plan, TAIL_LINES};
-use crate::{http, nginx, postgres, redis, services};
+use crate::process::{POLL, Process};
+use crate::service::Service;
+use crate::{apps, http, nginx, postgres, redis};
 
-/// How long a part may take until it is ready. Postgres may have a log to replay.
+/// Timeout of a service's start. Postgres may have to replay its WAL.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// A running stack. Dropping it kills every process of it; [`Stack::shutdown`] stops them in order.
+/// A running stack. Dropping it kills all processes; [`Stack::shutdown`] stops them in order.
 #[derive(Debug)]
 pub struct Stack {
-    plan: Plan,
+    config: StackConfig,
     env: Env,
-    children: Mutex<BTreeMap<Part, Child>>,
+    children: Mutex<BTreeMap<Service, Process>>,
 }
 
 impl Stack {
-    /// Starts all parts and returns when the API answers through nginx.
+    /// Starts all services and waits until the API responds through nginx.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let plan = Plan::make(options)?;
-        let stack = Self { env: plan.env(), plan, children: Mutex::default() };
-        postgres::prepare(&stack.plan)?;
+        let config = StackConfig::resolve(options)?;
+        let stack = Self { env: config.env(), config, children: Mutex::default() };
+        postgres::prepare(&stack.config)?;
         stack.report("starting PostgreSQL, Redis and media-server");
-        for part in [Part::Postgres, Part::Redis, Part::MediaServer] {
-            stack.launch(part)?;
+        for service in [Service::Postgres, Service::Redis, Service::MediaServer] {
+            stack.launch(service)?;
         }
-        stack.wait_until_ready(Part::Postgres)?;
-        stack.wait_until_ready(Part::Redis)?;
+        stack.wait_until_ready(Service::Postgres)?;
+        stack.wait_until_ready(Service::Redis)?;
         stack.report("migrating the database");
-        services::migrate(&stack.plan)?;
+        apps::migrate(&stack.config)?;
         stack.report("starting auth-api and nginx");
-        stack.launch(Part::AuthApi)?;
-        stack.launch(Part::Nginx)?;
-        stack.wait_until_ready(Part::MediaServer)?;
-        stack.wait_until_ready(Part::AuthApi)?;
-        stack.wait_until_ready(Part::Nginx)?;
-        // Nobody is signed in yet, so the whole way is open if the API says so.
-        let front = stack.plan.ports.front;
-        stack.wait(Part::Nginx, || http::status(front, "/api/user/me/") == Some(401))?;
-        stack.env.write(&stack.plan.data.env())?;
+        stack.launch(Service::AuthApi)?;
+        stack.launch(Service::Nginx)?;
+        stack.wait_until_ready(Service::MediaServer)?;
+        stack.wait_until_ready(Service::AuthApi)?;
+        stack.wait_until_ready(Service::Nginx)?;
+        // 401 comes from auth-api, so nginx reaches it.
+        let port = stack.config.ports.nginx;
+        stack.wait(Service::Nginx, || http::status(port, "/api/user/me/") == Some(401))?;
+        stack.env.write(&stack.config.data.env())?;
         Ok(stack)
     }
 
-    /// Where it is.
+    /// Returns the addresses of the services.
     pub fn env(&self) -> &Env {
         &self.env
     }
 
-    /// The ids of a part's processes, the one that started the others first.
-    pub fn pids(&self, part: Part) -> Result<Vec<i32>, Error> {
-        Ok(self.children().get(&part).ok_or(Error::NotRunning(part))?.pids())
+    /// Returns the ids of a service's processes, the main process first.
+    pub fn pids(&self, service: Service) -> Result<Vec<i32>, Error> {
+        Ok(self.children().get(&service).ok_or(Error::NotRunning(service.name()))?.pids())
     }
 
-    /// A second nginx with the same `nginx.conf`, before servers of the caller's, its files in `DIR/directory`: what the
-    /// stack's own is compared with. It is to be dropped before the stack is.
-    pub fn front(&self, directory: &str, auth_api: SocketAddr, media_server: SocketAddr) -> Result<Front, Error> {
-        Front::start(&self.plan, directory, auth_api, media_server)
+    /// Starts a second nginx with the same `nginx.conf` and other upstreams, its files in `DIR/directory`. Drop it before the
+    /// stack.
+    pub fn gateway(&self, directory: &str, auth_api: SocketAddr, media_server: SocketAddr) -> Result<Gateway, Error> {
+        Gateway::start(&self.config, directory, auth_api, media_server)
     }
 
-    /// The last lines of a part's log.
-    pub fn log(&self, part: Part, lines: usize) -> String {
-        self.plan.logs.tail(part, lines)
+    /// Returns the last lines of a service's log.
+    pub fn log(&self, service: Service, lines: usize) -> String {
+        self.config.logs.tail(service, lines)
     }
 
-    /// Sends a part a signal. `STOP`, `CONT` and `KILL` reach all processes of the part.
-    pub fn signal(&self, part: Part, signal: Signal) -> Result<(), Error> {
-        self.children().get_mut(&part).ok_or(Error::NotRunning(part))?.signal(signal)
+    /// Sends a service a signal; `STOP`, `CONT` and `KILL` go to all of its processes.
+    pub fn signal(&self, service: Service, signal: Signal) -> Result<(), Error> {
+        self.children().get_mut(&service).ok_or(Error::NotRunning(service.name()))?.signal(signal)
     }
 
-    /// Stops a part as an administrator would, and waits until it is gone.
-    pub fn stop(&self, part: Part) -> Result<(), Error> {
-        self.take(part)?.stop();
+    /// Stops a service gracefully and waits until it has ended.
+    pub fn stop(&self, service: Service) -> Result<(), Error> {
+        self.take(service)?.stop(service.stop_signal(), service.stop_timeout());
         Ok(())
     }
 
-    /// Kills all processes of a part as `kill -9` would, and waits until they are gone.
-    pub fn kill(&self, part: Part) -> Result<(), Error> {
-        self.take(part)?.kill();
+    /// Kills all processes of a service as `kill -9` would, and waits until they have ended.
+    pub fn kill(&self, service: Service) -> Result<(), Error> {
+        self.take(service)?.kill();
         Ok(())
     }
 
-    /// Starts a part that was stopped, killed, or has ended, and returns at once.
-    pub fn launch(&self, part: Part) -> Result<(), Error> {
+    /// Starts a service that is not running, without waiting until it is ready.
+    pub fn launch(&self, service: Service) -> Result<(), Error> {
         let mut children = self.children();
-        if children.get_mut(&part).is_some_and(|child| child.exited().is_none()) {
+        if children.get_mut(&service).is_some_and(|child| child.exited().is_none()) {
             return Ok(());
         }
-        let command = self.command(part)?;
-        self.plan.reserved.release(part);
-        let child = Child::start(part, command)?;
-        children.insert(part, child);
+        let command = self.command(service)?;
+        self.config.reserved.release(service);
+        children.insert(service, Process::start(service.name(), command)?);
         Ok(())
     }
 
-    /// Waits until a part can do its work.
-    pub fn wait_until_ready(&self, part: Part) -> Result<(), Error> {
-        let ports = self.plan.ports;
-        self.wait(part, || match part {
-            Part::Postgres => postgres::is_ready(&self.plan),
-            Part::Redis => redis::is_ready(&self.plan),
-            Part::MediaServer => services::is_ready(ports.media_server),
-            Part::AuthApi => services::is_ready(ports.auth_api),
-            Part::Nginx => nginx::answers(ports.front),
+    /// Waits until a service is ready.
+    pub fn wait_until_ready(&self, service: Service) -> Result<(), Error> {
+        let ports = self.config.ports;
+        self.wait(service, || match service {
+            Service::Postgres => postgres::is_ready(&self.config),
+            Service::Redis => redis::is_ready(&self.config),
+            Service::MediaServer => apps::is_ready(ports.media_server),
+            Service::AuthApi => apps::is_ready(ports.auth_api),
+            Service::Nginx => nginx::responds(ports.nginx),
         })
     }
 
-    /// Stops a part if it is running, starts it again, and waits until it can do its work.
-    pub fn restart(&self, part: Part) -> Result<(), Error> {
-        if let Ok(mut child) = self.take(part) {
-            child.stop();
-        }
-        self.launch(part)?;
-        self.wait_until_ready(part)
+    /// Restarts a service, or starts it if it is not running, and waits until it is ready.
+    pub fn restart(&self, service: Service) -> Result<(), Error> {
+        // It may not be running.
+        let _ = self.stop(service);
+        self.launch(service)?;
+        self.wait_until_ready(service)
     }
 
-    /// Keeps the logs within their bound, and fails if a part has ended that nobody stopped. To be called now and then.
+    /// Fails if a service has ended unexpectedly; rotates logs. Call it periodically.
     pub fn check(&self) -> Result<(), Error> {
-        self.plan.logs.trim();
-        for (part, child) in self.children().iter_mut() {
+        self.config.logs.trim();
+        for (service, child) in self.children().iter_mut() {
             if let Some(status) = child.exited() {
-                return Err(self.died(*part, status));
+                return Err(self.died(*service, status));
             }
         }
         Ok(())
     }
 
-    /// Stops all parts in order, so that nothing in flight is lost.
+    /// Stops all services gracefully, in order.
     pub fn shutdown(self) {
-        self.plan.data.remove_env();
-        for part in Part::ALL.into_iter().rev() {
+        self.config.data.remove_env();
+        for service in Service::ALL.into_iter().rev() {
             // It may have been stopped before.
-            let _ = self.stop(part);
+            let _ = self.stop(service);
         }
     }
 
-    fn command(&self, part: Part) -> Result<Command, Error> {
-        let plan = &self.plan;
-        match part {
-            Part::Postgres => postgres::command(plan),
-            Part::Redis => redis::command(plan),
-            Part::MediaServer => services::media_server(plan),
-            Part::AuthApi => services::auth_api(plan),
-            Part::Nginx => nginx::command(plan, Site::own(plan)),
+    fn command(&self, service: Service) -> Result<Command, Error> {
+        let config = &self.config;
+        match service {
+            Service::Postgres => postgres::command(config),
+            Service::Redis => redis::command(config),
+            Service::MediaServer => apps::media_server(config),
+            Service::AuthApi => apps::auth_api(config),
+            Service::Nginx => nginx::command(config, NginxInstance::of_stack(config)),
         }
     }
 
-    fn wait(&self, part: Part, is_ready: impl Fn() -> bool) -> Result<(), Error> {
+    fn wait(&self, service: Service, is_ready: impl Fn() -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready() {
-            if self.plan.interrupt.is_set() {
+            if self.config.interrupt.is_set() {
                 return Err(Error::Interrupted);
             }
             if Instant::now() > deadline {
-                return Err(Error::NotReady { part, seconds: READY_WITHIN.as_secs(), log: self.log(part, TAIL_LINES) });
+                return Err(Error::NotReady {
+                    service,
+                    seconds: READY_WITHIN.as_secs(),
+                    log: self.log(service, TAIL_LINES),
+                });
             }
             self.check()?;
             thread::sleep(POLL);
@@ -176,35 +178,35 @@ impl Stack {
         Ok(())
     }
 
-    fn died(&self, part: Part, status: std::process::ExitStatus) -> Error {
-        Error::Died { part, status, log: self.log(part, TAIL_LINES) }
+    fn died(&self, service: Service, status: std::process::ExitStatus) -> Error {
+        Error::Died { service, status, log: self.log(service, TAIL_LINES) }
     }
 
-    fn take(&self, part: Part) -> Result<Child, Error> {
-        self.children().remove(&part).ok_or(Error::NotRunning(part))
+    fn take(&self, service: Service) -> Result<Process, Error> {
+        self.children().remove(&service).ok_or(Error::NotRunning(service.name()))
     }
 
-    fn children(&self) -> MutexGuard<'_, BTreeMap<Part, Child>> {
-        // A test that panicked in between leaves a map that is still true.
+    fn children(&self) -> MutexGuard<'_, BTreeMap<Service, Process>> {
+        // A poisoned map is still consistent.
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn report(&self, doing: &str) {
-        (self.plan.progress)(doing);
+        (self.config.progress)(doing);
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        self.plan.data.remove_env();
+        self.config.data.remove_env();
         let mut children = self.children();
         while let Some((_, child)) = children.pop_last() {
             drop(child);
         }
         drop(children);
-        if self.plan.scratch {
-            // What can't be removed is removed before the next scratch stack.
-            let _ = fs::remove_dir_all(self.plan.data.path());
+        if self.config.scratch {
+            // What can't be removed now is removed before the next scratch stack.
+            let _ = fs::remove_dir_all(self.config.data.path());
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::interrupt::Interrupt;
 use crate::options::{Options, project};
 use crate::stack::Stack;
 
-/// What `--help` says; the script shows it, too, without building first.
+/// Text of `--help`; the script prints it too, without building first.
 const HELP: &str = include_str!("../up.txt");
 
-/// How often it is looked whether a child has died or somebody wants to stop.
-const WATCH: Duration = Duration::from_millis(100);
+/// Pause between two checks of the services and of the interrupt flag.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Exit code for arguments that make no sense, as with the services' settings.
+/// Exit code of a usage error.
 const BAD_ARGUMENTS: u8 = 2;
 
 enum Arguments {
@@ -26,7 +26,7 @@ enum Arguments {
     Up { port: u16, data: PathBuf },
 }
 
-/// Runs the command with `arguments`, the program's own name not among them.
+/// Runs the command with `arguments`, which exclude the program name.
 pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
     match parse(arguments) {
         Ok(Arguments::Help) => {
@@ -34,7 +34,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Arguments::Up { port, data }) => match up(port, &data) {
-            // Interrupted while starting: stopped as asked.
+            // Interrupted while starting: not an error.
             Ok(()) | Err(Error::Interrupted) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");
@@ -42,7 +42,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
             }
         },
         Err(message) => {
-            eprintln!("{message}; deploy/up --help says more");
+            eprintln!("{message}; see deploy/up --help");
             ExitCode::from(BAD_ARGUMENTS)
         }
     }
@@ -74,14 +74,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
     Ok(Arguments::Up { port, data })
 }
 
-/// Ports below 1024 are root's, and nothing of the stack runs as root.
+/// Rejects privileged ports: no service runs as root.
 fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port == 0 || *port >= 1024)
 }
 
 fn up(port: u16, data: &Path) -> Result<(), Error> {
     let interrupt = Interrupt::by_signals().map_err(Error::file("signals"))?;
-    // The shell's `.` wants a path with a slash in it, and the working directory may be any.
+    // Absolute, for the commands that are printed: `.` needs a slash in the path.
     let data = std::path::absolute(data).map_err(Error::file(data))?;
     say(format_args!("starting the stack in {}", data.display()));
     let env = data.join("env");
@@ -90,7 +90,7 @@ fn up(port: u16, data: &Path) -> Result<(), Error> {
     greet(&stack, &env.display().to_string());
     while !interrupt.is_set() {
         stack.check()?;
-        thread::sleep(WATCH);
+        thread::sleep(WATCH_INTERVAL);
     }
     say(format_args!("stopping …"));
     stack.shutdown();
@@ -111,7 +111,7 @@ fn greet(stack: &Stack, env: &str) {
     say(format_args!("ready on {base}"));
 }
 
-/// Prints a line. Where the terminal is gone nobody reads it, and stopping in order matters more.
+/// Prints a line. Ignores a closed terminal: an ordered shutdown matters more.
 fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
 }
@@ -120,15 +120,15 @@ fn say(line: fmt::Arguments<'_>) {
 mod tests {
     use super::*;
 
-    fn refusal(arguments: &[&str]) -> String {
+    fn parse_error(arguments: &[&str]) -> String {
         parse(arguments.iter().map(|&argument| argument.to_owned())).err().unwrap()
     }
 
     #[test]
-    fn a_bad_argument_is_named_with_what_it_may_be() {
-        assert_eq!(refusal(&["up", "--port", "80"]), r#"--port is "80"; it may be 0 or 1024 to 65535"#);
-        assert_eq!(refusal(&["up", "--data"]), "--data lacks its value");
-        assert_eq!(refusal(&["up", "--prot"]), r#"unknown argument "--prot""#);
-        assert!(refusal(&[]).contains("it may be up"));
+    fn an_error_names_the_argument_and_its_valid_values() {
+        assert_eq!(parse_error(&["up", "--port", "80"]), r#"--port is "80"; it may be 0 or 1024 to 65535"#);
+        assert_eq!(parse_error(&["up", "--data"]), "--data lacks its value");
+        assert_eq!(parse_error(&["up", "--prot"]), r#"unknown argument "--prot""#);
+        assert!(parse_error(&[]).contains("it may be up"));
     }
 }

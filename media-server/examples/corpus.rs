@@ -1,25 +1,24 @@
-//! What becomes of the pictures of a directory: `cargo run --release --example corpus -- DIRECTORY [CLEANED]`.
+//! Strips and verifies the images of a directory: `cargo run --release --example corpus -- DIRECTORY [OUTPUT]`.
 //!
-//! A line for each file that begins as a picture, with tabs between: its path, its kind, how many bytes it has, how many
-//! are left of it, the bytes of memory that decoding it needs, the milliseconds it took, its steps, and how many percent of
-//! its budget they are; or why it is refused.
-//! What is accepted is written into the directory CLEANED, under the path with `/` as `%`.
+//! Prints a line per image, separated by tabs: path, kind, bytes before and after, bytes of memory, milliseconds, steps, and
+//! percent of the work budget; or the reason of its rejection. Stripped images are written into the directory OUTPUT, under their
+//! path with `/` as `%`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use media_server::images::work::Work;
-use media_server::images::{self, PictureLimits, Refusal};
+use media_server::formats::work::Work;
+use media_server::formats::{self, ImageError, PictureLimits};
 use tokio::time::Instant;
 
-/// As the settings have them by default.
+/// The default.
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 40_000_000 };
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(from), to) = (arguments.next(), arguments.next()) else {
-        eprintln!("corpus DIRECTORY [CLEANED]");
+        eprintln!("corpus DIRECTORY [OUTPUT]");
         return ExitCode::FAILURE;
     };
     let mut paths = Vec::new();
@@ -35,30 +34,30 @@ fn main() -> ExitCode {
 }
 
 fn show(path: &Path, picture: &Bytes, to: Option<&Path>) {
-    let Some(kind) = images::kind(picture) else { return };
+    let Some(kind) = formats::detect_kind(picture) else { return };
     let name = path.display();
     match timed(picture) {
-        Ok((cleaned, memory_bytes, millis, work)) => {
+        Ok((stripped, memory_bytes, millis, work)) => {
             let percent = work.spent() * 100 / work.budget();
-            let (before, after, steps) = (picture.len(), cleaned.len(), work.spent());
+            let (before, after, steps) = (picture.len(), stripped.len(), work.spent());
             println!("{name}\t{kind:?}\t{before}\t{after}\t{memory_bytes}\t{millis:.2}\t{steps}\t{percent}");
             if let Some(to) = to
-                && let Err(error) = std::fs::write(to.join(name.to_string().replace('/', "%")), cleaned)
+                && let Err(error) = std::fs::write(to.join(name.to_string().replace('/', "%")), stripped)
             {
                 eprintln!("{name}: {error}");
             }
         }
-        Err(refusal) => println!("{name}\t{kind:?}\t{}\trefused\t{refusal}", picture.len()),
+        Err(error) => println!("{name}\t{kind:?}\t{}\trejected\t{error}", picture.len()),
     }
 }
 
-fn timed(picture: &Bytes) -> Result<(Bytes, u64, f64, Work), Refusal> {
+fn timed(picture: &Bytes) -> Result<(Bytes, u64, f64, Work), ImageError> {
     let start = Instant::now();
-    let cleaned = images::clean(picture)?;
-    let memory_bytes = cleaned.memory_bytes(LIMITS)?;
+    let stripped = formats::strip_metadata(picture)?;
+    let memory_bytes = stripped.memory_bytes(LIMITS)?;
     let mut work = Work::default();
-    let accepted = cleaned.decode(&mut work)?;
-    Ok((accepted.bytes, memory_bytes, start.elapsed().as_secs_f64() * 1000.0, work))
+    let verified = stripped.verify(&mut work)?;
+    Ok((verified.bytes, memory_bytes, start.elapsed().as_secs_f64() * 1000.0, work))
 }
 
 fn collect(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -1,21 +1,21 @@
-//! Writes hostile pictures and their ordinary counterparts into a directory, and prints what they cost:
+//! Writes hostile images and their baselines into a directory, and prints their costs:
 //! `cargo run --release --example hostile -- DIRECTORY [NAME…]`.
 //!
-//! A line for each file, with tabs between: its name, its bytes, milliseconds of CPU of its verification and of its largest
-//! rendition, steps and the most steps, or why it is refused.
+//! Prints a line per file, separated by tabs: name, bytes, CPU milliseconds of verification and of the largest rendition, steps,
+//! work budget, and the reason of a rejection.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use media_server::formats::work::Work;
+use media_server::formats::{self, ImageError, PictureLimits, VerifiedImage};
 use media_server::hostile;
-use media_server::images::work::Work;
-use media_server::images::{self, Accepted, PictureLimits, Refusal};
-use media_server::renditions::Source;
+use media_server::renditions::RenderInput;
 
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 40_000_000 };
 const LARGEST: u32 = 512;
-/// The cheapest of so many runs counts.
+/// The cheapest run counts.
 const RUNS: usize = 3;
 
 fn main() -> ExitCode {
@@ -44,37 +44,37 @@ fn main() -> ExitCode {
 
 fn show(name: &str, picture: &Bytes) {
     let mut work = Work::default();
-    let (verification, accepted) = cheapest(|| {
+    let (verification, verified) = cheapest(|| {
         work = Work::default();
         verify(picture, &mut work)
     });
     print!("{name}\t{}\t{verification:.2}", picture.len());
-    match accepted {
-        Err(refusal) => println!("\t-\t{}\t{}\t{refusal}", work.spent(), work.budget()),
-        Ok(accepted) => {
+    match verified {
+        Err(error) => println!("\t-\t{}\t{}\t{error}", work.spent(), work.budget()),
+        Ok(verified) => {
             let render = || {
-                let source = Source::Picture(accepted.bytes.clone());
-                source.memory_bytes(LARGEST).map(|_| source.rendition(LARGEST, &mut Work::default()))
+                let source = RenderInput::Original(verified.bytes.clone());
+                source.memory_bytes(LARGEST).map(|_| source.render(LARGEST, &mut Work::default()))
             };
             let (rendition, outcome) = cheapest(render);
             let outcome = match outcome {
                 Ok(Ok(_)) => String::new(),
                 Ok(Err(error)) => error.to_string(),
-                Err(refusal) => refusal.to_string(),
+                Err(error) => error.to_string(),
             };
             println!("\t{rendition:.2}\t{}\t{}\t{outcome}", work.spent(), work.budget());
         }
     }
 }
 
-fn verify(picture: &Bytes, work: &mut Work) -> Result<Accepted, Refusal> {
-    let cleaned = images::clean(picture)?;
-    cleaned.memory_bytes(LIMITS)?;
-    cleaned.decode(work)
+fn verify(picture: &Bytes, work: &mut Work) -> Result<VerifiedImage, ImageError> {
+    let stripped = formats::strip_metadata(picture)?;
+    stripped.memory_bytes(LIMITS)?;
+    stripped.verify(work)
 }
 
-/// Milliseconds of CPU of the cheapest of some runs, and the outcome of the first one. A run is repeated within, since the
-/// clock ticks every 4 ms on some machines.
+/// Returns the CPU milliseconds of the cheapest run, and the outcome of the first. A run repeats the work, since the clock ticks
+/// every 4 ms on some machines.
 fn cheapest<T>(mut run: impl FnMut() -> T) -> (f64, T) {
     let start = cpu_milliseconds();
     let outcome = run();

@@ -1,48 +1,38 @@
-//! What can go wrong, and the one place where it becomes an answer.
+//! Errors of handlers, and their responses.
 
 use shared::http::Problem;
 use shared::media_api::Refused;
-use shared::workers::Overload;
+use shared::worker_pool::Overload;
 use warp::reply::{Reply, Response};
 
-use crate::images::Refusal;
-use crate::renditions::RenderError;
+use crate::decode_pool::DecodeError;
+use crate::formats::ImageError;
 use crate::storage::StorageError;
 
-/// A refused or failed request. Turned into a [`Problem`] once, at the end.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Answered by the HTTP layer: a body that is too large, too slow, compressed, cut short.
-    #[error("the request is refused")]
+    /// From the HTTP layer, such as a body that is too large.
+    #[error("invalid request")]
     Request(Problem),
-    /// There is no such picture.
-    #[error("no such picture")]
+    #[error("picture not found")]
     NotFound,
-    /// The bytes are no picture that we take.
-    #[error("not a picture: {0}")]
-    Refused(Refusal),
-    /// The id holds another picture.
-    #[error("the id is taken by another picture")]
-    Taken,
-    /// A listing is asked for with a query that is none.
-    #[error("the query is not understood")]
+    #[error("invalid image: {0}")]
+    Refused(ImageError),
+    #[error("another picture is stored under the id")]
+    Conflict,
+    #[error("invalid query of a listing")]
     Query,
-    /// The picture is one of the few that no rendition is made of.
-    #[error("no rendition: {0}")]
-    NoRendition(Refusal),
-    /// The range that is asked for is not part of the picture.
-    #[error("the range is not part of the picture")]
-    Range {
-        /// The picture's size.
-        size_bytes: u64,
-    },
-    /// More pictures wait to be decoded than can be in time.
-    #[error("decoding: {0}")]
+    /// A picture that can be stored but not rendered.
+    #[error("can't make a rendition: {0}")]
+    NoRendition(ImageError),
+    #[error("unsatisfiable range")]
+    Range { size_bytes: u64 },
+    #[error("decode pool: {0}")]
     Busy(Overload),
-    /// The storage is away, slow or full.
     #[error("storage: {0}")]
     Storage(StorageError),
-    /// A fault of ours.
+    /// A bug.
     #[error("{0}")]
     Internal(String),
 }
@@ -53,11 +43,11 @@ impl From<Problem> for Error {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Stopped => Self::Busy(Overload::TookTooLong),
-            refusal => Self::Refused(refusal),
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Image(error) => Self::Refused(error),
+            DecodeError::Overload(overload) => Self::Busy(overload),
         }
     }
 }
@@ -68,17 +58,6 @@ impl From<StorageError> for Error {
     }
 }
 
-impl From<RenderError> for Error {
-    /// The decoders that make pixels take less than those that accept an upload: what they refuse is no fault of ours.
-    fn from(error: RenderError) -> Self {
-        match error {
-            RenderError::Decode(Refusal::Stopped) => Self::Busy(Overload::TookTooLong),
-            RenderError::Decode(refusal) => Self::NoRendition(refusal),
-            RenderError::Encode(_) => Self::Internal(error.to_string()),
-        }
-    }
-}
-
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
@@ -86,16 +65,16 @@ impl From<Error> for Problem {
             Error::NotFound => Problem::not_found(),
             Error::Refused(ref refusal) => {
                 let body = serde_json::to_value(Refused { reason: refusal.to_string() }).unwrap_or_default();
-                Problem::refused(body).because(error)
+                Problem::refused(body).with_cause(error)
             }
             Error::Query => Problem::bad_request("after is the id of a picture, limit a number from 1 to 1000."),
             Error::NoRendition(_) => {
-                Problem::bad_request("This picture is to be had as it is only, without size.").because(error)
+                Problem::bad_request("This picture has no renditions: leave size out.").with_cause(error)
             }
-            Error::Taken => Problem::conflict("The id holds another picture."),
+            Error::Conflict => Problem::conflict("The id holds another picture."),
             Error::Range { size_bytes } => Problem::range_not_satisfiable(size_bytes),
-            Error::Busy(_) | Error::Storage(_) => Problem::unavailable().because(error),
-            Error::Internal(_) => Problem::internal().because(error),
+            Error::Busy(_) | Error::Storage(_) => Problem::unavailable().with_cause(error),
+            Error::Internal(_) => Problem::internal().with_cause(error),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Pictures that are small to send and made to be costly to decode, each next to the costliest ordinary picture of its format,
-//! pixels and bytes. For tests and benchmarks.
+//! Small images crafted to be costly to decode, each with its baseline: the costliest ordinary image of the same format, pixels
+//! and bytes. For tests and benchmarks.
 //!
-//! A hostile picture must be refused, or cost at most twice what its ordinary one does.
+//! A hostile image must be rejected, or cost at most twice its baseline.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "code of tests and benchmarks alone")]
 #![expect(clippy::cast_possible_truncation, reason = "all sizes here are small constants")]
 
 pub(crate) mod bits;
+pub(crate) mod containers;
 mod gif;
 mod jpeg;
 mod ordinary;
@@ -15,18 +16,15 @@ mod webp;
 
 use shared::media_api::ImageKind;
 
-/// A picture made to be costly.
+/// An image crafted to be costly.
 #[derive(Debug)]
 pub struct HostilePicture {
-    /// What makes it costly, as the stem of a file name.
+    /// Also the stem of a file name.
     pub name: &'static str,
-    /// Its format.
     pub kind: ImageKind,
-    /// The file.
     pub bytes: Vec<u8>,
-    /// Its pixels, all frames counted.
+    /// All frames counted.
     pub pixels: usize,
-    /// Whether it is a progressive JPEG.
     pub is_progressive: bool,
 }
 
@@ -35,7 +33,7 @@ impl HostilePicture {
         Self { name, kind, bytes, pixels, is_progressive: false }
     }
 
-    /// The costliest ordinary picture of the same format, and of as many pixels and bytes at least, but of 10 MiB at most.
+    /// Returns the costliest ordinary image of the same format and at least as many pixels and bytes, but at most 10 MiB.
     pub fn ordinary(&self) -> Vec<u8> {
         match self.kind {
             ImageKind::Jpeg => ordinary::jpeg(self.pixels, self.bytes.len(), self.is_progressive),
@@ -46,7 +44,7 @@ impl HostilePicture {
     }
 }
 
-/// Functions that make them.
+/// The generators.
 pub const ALL: &[fn() -> HostilePicture] = &[
     webp::unused_groups,
     webp::wide_groups,

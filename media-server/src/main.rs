@@ -1,12 +1,13 @@
-//! `media-server serve`, `check` and `healthcheck`: config → App → two listeners.
+//! `media-server serve`, `check` and `healthcheck`.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use media_server::app::{App, StartError};
 use media_server::config::{Config, HostAndPort};
-use media_server::{App, StartError, routes};
+use media_server::routes;
 use shared::clock::Clock;
 use shared::command::Command;
 use shared::http::serve::{serve, stop_signal};
@@ -17,9 +18,9 @@ const USAGE: &str = "media-server: stores pictures and delivers them
 
 Usage: media-server serve | check | healthcheck | --help | --version
 
-  serve        answers requests until SIGTERM or SIGINT
-  check        writes to the storage once, as it would with these settings
-  healthcheck  asks the one that serves on LISTEN whether it can do its work
+  serve        serves requests until SIGTERM or SIGINT
+  check        validates the settings and writes to the storage once
+  healthcheck  checks the readiness of the process that serves on LISTEN
 
 Settings (environment variables):
 ";
@@ -40,30 +41,30 @@ fn main() -> ExitCode {
     )
 }
 
-/// All that can be wrong with the settings shows when the parts are put together.
+/// Creating the `App` validates the settings.
 async fn check(config: &Config) -> Result<(), StartError> {
     App::new(config, &Clock::system()).await?;
-    tracing::info!("the storage takes what is written");
+    tracing::info!("settings are valid, the storage can be written");
     Ok(())
 }
 
 async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {
     let app = Arc::new(App::new(config, &Clock::system()).await?);
-    let deliver = bind("LISTEN", config.listen)?;
-    let write = bind_own("WRITE_LISTEN", &config.write_listen).await?;
+    let public = bind("LISTEN", config.listen)?;
+    let internal = bind_own("WRITE_LISTEN", &config.write_listen).await?;
     let (listen, write_listen) = (config.listen, &config.write_listen);
     tracing::info!(%listen, %write_listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let (random, limits) = (Random::system(), &config.serve);
     tokio::join!(
         serve(
-            deliver,
+            public,
             routes::delivering(&app),
             routes::DELIVERING_NAMES,
             random.clone(),
             limits.clone(),
             stop_signal()
         ),
-        serve(write, routes::writing(&app), routes::WRITING_NAMES, random.clone(), limits.clone(), stop_signal()),
+        serve(internal, routes::writing(&app), routes::WRITING_NAMES, random.clone(), limits.clone(), stop_signal()),
     );
     tracing::info!("stopped");
     Ok(())
@@ -73,7 +74,7 @@ fn bind(name: &'static str, address: SocketAddr) -> Result<TcpListener, StartErr
     shared::http::serve::bind(address).map_err(|error| StartError::Listen { name, address: address.to_string(), error })
 }
 
-/// Listens on the first address of the name that is this machine's own.
+/// Listens on the first address of the name that belongs to this machine.
 async fn bind_own(name: &'static str, address: &HostAndPort) -> Result<TcpListener, StartError> {
     let failed = |error| StartError::Listen { name, address: address.to_string(), error };
     let mut last = ErrorKind::AddrNotAvailable.into();

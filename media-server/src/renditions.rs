@@ -1,23 +1,20 @@
-//! Renditions: a picture's middle, square, upright and small, in sRGB, its first frame; JPEG, or PNG where something
-//! shines through, or WebP where the client takes it and it is smaller.
+//! Renditions: small square images in sRGB, upright, made of the center of a picture's first frame.
 //!
-//! The largest is made of the picture, right after its upload where nobody waits for a decoder; the smaller ones are made of
-//! the largest, each when it is first asked for, which takes milliseconds. They are kept beside the picture (see
-//! [`crate::storage`]) and go with it: a deletion takes the picture before its renditions, and who stores one looks after
-//! that whether the picture is still there. Two replicas that make the same one make the same bytes.
+//! A rendition is a JPEG, or a PNG where it has alpha; of pictures that are no JPEG also a lossless WebP, where that is
+//! smaller. The largest size is made of the picture, right after the upload if the decode pool is idle (pregeneration); the
+//! others are made of the largest on first use, which takes milliseconds. They are stored next to the picture (see
+//! [`crate::storage`]) and deleted with it. Two replicas that make the same rendition make the same bytes.
 //!
-//! An upload is accepted by a decode that makes no pixels ([`crate::images`]). Of a JPEG it keeps meanwhile what the largest
-//! is made of, if that is to be made, so that there is no second decode; no upload waits for the rendition itself.
+//! Verification of a JPEG keeps the scaled center crop that the largest is made of, which saves a second decode. No upload
+//! waits for its rendition.
 
-pub mod asked;
-mod colours;
+mod color;
 mod decode;
 mod encode;
-mod frame;
-mod in_flight;
 mod memory;
-mod orientation;
-mod shrink;
+mod orient;
+mod raster;
+mod resize;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,218 +22,292 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::http::Problem;
 use shared::media_api::{ImageId, ImageKind};
-use shared::workers::Overload;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use shared::worker_pool::{Overload, WorkersConfig};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::App;
-use crate::decoding::DecodingConfig;
+use crate::decode_pool::{DecodeError, DecodePool, Worker};
 use crate::error::Error;
-use crate::images::work::Work;
-use crate::images::{Middle, Refusal};
-use crate::storage::{Picture, RenditionKey, Storage};
-use asked::RenditionSizes;
+use crate::formats::work::Work;
+use crate::formats::{self, ImageError, ScaledCrop};
+use crate::single_flight::{SingleFlight, SingleFlightError};
+use crate::storage::{Extent, RenditionKey, Storage, StoredObject};
 use encode::EncodeError;
-use frame::Frame;
-use in_flight::{InFlight, Unmade};
+use raster::Raster;
 
-pub use encode::Encoded;
+pub use encode::EncodedRendition;
 
-/// Renditions that are made on demand.
-#[derive(Debug)]
+/// Makes renditions on demand. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Renditions {
-    /// What may be asked for.
-    pub sizes: RenditionSizes,
-    in_flight: InFlight<(ImageId, u32), Result<(), Problem>>,
-    /// Pictures in memory to be decoded: as many as decoders, and one that is read meanwhile for each.
-    sources: Semaphore,
-    patience: Duration,
-    /// Held by the one picture whose largest is made although nobody has asked for it.
-    ahead: Arc<Semaphore>,
+    storage: Storage,
+    pool: DecodePool,
+    largest: u32,
+    flights: SingleFlight<(ImageId, u32), Result<Formats, Problem>>,
+    /// Bounds the pictures in memory that wait for a decoder: twice the threads, so that one is read while one is decoded.
+    inputs: Arc<Semaphore>,
+    wait_timeout: Duration,
+    pregeneration: Arc<Semaphore>,
 }
 
-/// Lets one picture's largest rendition be made although nobody has asked for it.
+/// Allows one pregeneration; only one runs at a time.
 #[derive(Debug)]
-pub struct Ahead {
-    /// The size.
+pub struct PregeneratePermit {
     pub size: u32,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Renditions {
-    /// With the queue limits of the decoders.
-    pub fn new(sizes: RenditionSizes, decoding: &DecodingConfig) -> Self {
-        let workers = &decoding.workers;
-        Self {
-            sizes,
-            in_flight: InFlight::new(workers.queue_max.max(1)),
-            sources: Semaphore::new(workers.threads.saturating_mul(2)),
-            patience: workers.queue_timeout,
-            ahead: Arc::new(Semaphore::new(1)),
-        }
-    }
-}
-
-/// A rendition, and what it is.
-#[derive(Debug)]
-pub struct Found {
-    /// What is stored.
-    pub picture: Picture,
-    /// Its format.
+/// A stored rendition in one format.
+#[derive(Clone, Debug)]
+pub struct StoredRendition {
+    pub object: StoredObject,
     pub kind: ImageKind,
 }
 
-/// The rendition of a picture that is there, made if it is not yet. `kind` is the picture's own.
-pub async fn read(app: &Arc<App>, id: ImageId, kind: ImageKind, size: u32, webp: bool) -> Result<Found, Error> {
-    if let Some(found) = find(&app.storage, id, kind, size, webp).await? {
-        return Ok(found);
+/// A rendition in the formats that are stored of it.
+#[derive(Clone, Debug)]
+struct Formats {
+    /// JPEG or PNG.
+    fallback: StoredRendition,
+    /// Lossless.
+    webp: Option<StoredRendition>,
+}
+
+impl Formats {
+    /// WebP is stored before the fallback, so a missing WebP does not exist once there is a fallback.
+    fn new(renditions: Vec<StoredRendition>) -> Option<Self> {
+        let (webp, fallback): (Vec<_>, Vec<_>) =
+            renditions.into_iter().partition(|rendition| rendition.kind == ImageKind::Webp);
+        Some(Self { fallback: fallback.into_iter().next()?, webp: webp.into_iter().next() })
     }
-    let largest = app.renditions.sizes.largest();
-    if size < largest && find(&app.storage, id, kind, largest, false).await?.is_none() {
-        make(app, id, kind, largest).await?;
+
+    fn best(self, accepts_webp: bool) -> StoredRendition {
+        self.webp.filter(|_| accepts_webp).unwrap_or(self.fallback)
     }
-    make(app, id, kind, size).await?;
-    find(&app.storage, id, kind, size, webp).await?.ok_or(Error::NotFound)
 }
 
-/// A rendition that is stored. WebP is stored first, where it is smaller: if the other is there, it would be, too.
-async fn find(storage: &Storage, id: ImageId, kind: ImageKind, size: u32, webp: bool) -> Result<Option<Found>, Error> {
-    let get = async |kind: ImageKind, is_possible: bool| {
-        let key = RenditionKey { size, kind };
-        let picture = if is_possible { storage.get_rendition(id, key).await? } else { None };
-        Ok::<_, Error>(picture.map(|picture| Found { picture, kind }))
-    };
-    let (jpeg, png, webp) = tokio::try_join!(
-        get(ImageKind::Jpeg, true),
-        // Nothing shines through a JPEG.
-        get(ImageKind::Png, kind != ImageKind::Jpeg),
-        get(ImageKind::Webp, webp),
-    )?;
-    Ok(jpeg.or(png).map(|plain| webp.unwrap_or(plain)))
-}
-
-/// Makes and stores a rendition, once for all who ask meanwhile.
-async fn make(app: &Arc<App>, id: ImageId, kind: ImageKind, size: u32) -> Result<(), Error> {
-    let work = || {
-        let app = Arc::clone(app);
-        async move { make_now(&app, id, kind, size).await.map_err(Problem::from) }
-    };
-    once(app, id, size, work).await
-}
-
-/// For a picture that is about to be decoded, unless another one has it, or the decoders have other work.
-pub fn ahead(app: &App) -> Option<Ahead> {
-    let Renditions { sizes, ahead, .. } = &app.renditions;
-    let permit = Arc::clone(ahead).try_acquire_owned().ok().filter(|_| app.decoding.is_idle())?;
-    Some(Ahead { size: sizes.largest(), _permit: permit })
-}
-
-/// Makes the largest rendition of a picture that has just been stored, in the background and from memory, unless there is
-/// other work for the decoders: it is then made when it is asked for.
-pub fn make_ahead(app: &Arc<App>, id: ImageId, source: Source, ahead: Ahead) {
-    if !app.decoding.is_idle() {
-        return;
-    }
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let size = ahead.size;
-        let work = || {
-            let app = Arc::clone(&app);
-            async move { render(&app, id, size, source).await.map_err(Problem::from) }
-        };
-        if let Err(error) = once(&app, id, size, work).await {
-            tracing::debug!(%error, "no rendition is made ahead");
+impl Renditions {
+    /// Limits queues and waits as those of the decode pool.
+    pub fn new(storage: Storage, pool: DecodePool, largest: u32, workers: &WorkersConfig) -> Self {
+        Self {
+            storage,
+            pool,
+            largest,
+            flights: SingleFlight::new(workers.queue_max.max(1)),
+            inputs: Arc::new(Semaphore::new(workers.threads.saturating_mul(2))),
+            wait_timeout: workers.queue_timeout,
+            pregeneration: Arc::new(Semaphore::new(1)),
         }
-        drop(ahead);
-    });
-}
+    }
 
-async fn once<F>(app: &App, id: ImageId, size: u32, work: impl FnOnce() -> F) -> Result<(), Error>
-where
-    F: Future<Output = Result<(), Problem>> + Send + 'static,
-{
-    match app.renditions.in_flight.run((id, size), work).await {
-        Ok(made) => made.map_err(Error::Request),
-        Err(Unmade::TooMany) => Err(Error::Busy(Overload::QueueFull)),
-        Err(Unmade::Panicked) => Err(Error::Internal("making a rendition panicked".to_owned())),
+    /// Returns a rendition of a stored picture, and makes it first if it is missing. `kind` is that of the picture.
+    pub async fn get(
+        &self,
+        id: ImageId,
+        kind: ImageKind,
+        size: u32,
+        accepts_webp: bool,
+    ) -> Result<StoredRendition, Error> {
+        let ended_before = self.flights.ended_count();
+        let formats = match self.find(id, kind, size, accepts_webp, Extent::Prefix).await? {
+            Some(found) => found,
+            None if size == self.largest => self.make_largest(id, kind, ended_before).await?,
+            None => self.make_smaller(id, kind, size, ended_before).await?,
+        };
+        Ok(formats.best(accepts_webp))
+    }
+
+    /// Returns a permit to pregenerate the largest size, unless another pregeneration runs or the decode pool is busy.
+    pub fn pregenerate_permit(&self) -> Option<PregeneratePermit> {
+        let permit = Arc::clone(&self.pregeneration).try_acquire_owned().ok().filter(|_| self.pool.is_idle())?;
+        Some(PregeneratePermit { size: self.largest, _permit: permit })
+    }
+
+    /// Makes the largest size of a picture that has just been stored, in the background, unless the decode pool is busy: it
+    /// is then made on first use.
+    pub fn pregenerate(&self, id: ImageId, input: RenderInput, permit: PregeneratePermit) {
+        if !self.pool.is_idle() {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            let size = permit.size;
+            let work = {
+                let this = this.clone();
+                async move { this.render(id, size, input).await }
+            };
+            if let Err(error) = this.fly(id, size, work).await {
+                tracing::debug!(%error, size, "pregenerating a rendition failed; it will be made on first use");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Looks up a rendition. A JPEG has neither PNG nor WebP renditions.
+    async fn find(
+        &self,
+        id: ImageId,
+        kind: ImageKind,
+        size: u32,
+        webp: bool,
+        extent: Extent,
+    ) -> Result<Option<Formats>, Error> {
+        let kinds: &[ImageKind] = match (kind, webp) {
+            (ImageKind::Jpeg, _) => &[ImageKind::Jpeg],
+            (_, false) => &[ImageKind::Jpeg, ImageKind::Png],
+            (_, true) => &[ImageKind::Jpeg, ImageKind::Png, ImageKind::Webp],
+        };
+        let keys = kinds.iter().map(|kind| RenditionKey { size, kind: *kind }).collect();
+        let found = self.storage.get_renditions(id, keys, extent).await?;
+        Ok(Formats::new(found.into_iter().map(|(key, object)| StoredRendition { object, kind: key.kind }).collect()))
+    }
+
+    /// Looks a rendition up again if a flight has ended since the first lookup, because it may have stored it.
+    async fn find_again(
+        &self,
+        id: ImageId,
+        kind: ImageKind,
+        size: u32,
+        ended_before: u64,
+    ) -> Result<Option<Formats>, Error> {
+        if self.flights.ended_count() == ended_before {
+            return Ok(None);
+        }
+        self.find(id, kind, size, true, Extent::Prefix).await
+    }
+
+    async fn make_largest(&self, id: ImageId, kind: ImageKind, ended_before: u64) -> Result<Formats, Error> {
+        let (this, size) = (self.clone(), self.largest);
+        let work = async move {
+            if let Some(found) = this.find_again(id, kind, size, ended_before).await? {
+                return Ok(found);
+            }
+            let _permit = this.input_permit().await?;
+            let picture = this.storage.read(id).await?.ok_or(Error::NotFound)?;
+            this.render(id, size, RenderInput::Original(picture)).await
+        };
+        self.fly(id, size, work).await
+    }
+
+    async fn make_smaller(&self, id: ImageId, kind: ImageKind, size: u32, ended_before: u64) -> Result<Formats, Error> {
+        let this = self.clone();
+        let work = async move {
+            if let Some(found) = this.find_again(id, kind, size, ended_before).await? {
+                return Ok(found);
+            }
+            let mut permit = this.input_permit().await?;
+            let ended_before = this.flights.ended_count();
+            let mut largest = this.find(id, kind, this.largest, true, Extent::Whole).await?;
+            if largest.is_none() {
+                // Making the largest takes a permit, too.
+                drop(permit);
+                largest = Some(this.make_largest(id, kind, ended_before).await?);
+                permit = this.input_permit().await?;
+            }
+            let _permit = permit;
+            let largest = largest.ok_or(Error::NotFound)?;
+            let input = this.storage.complete(largest.best(true).object).await?;
+            this.render(id, size, RenderInput::Original(input)).await
+        };
+        self.fly(id, size, work).await
+    }
+
+    async fn input_permit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        match timeout(self.wait_timeout, self.inputs.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::Busy(Overload::WaitedTooLong)),
+        }
+    }
+
+    async fn fly(
+        &self,
+        id: ImageId,
+        size: u32,
+        work: impl Future<Output = Result<Formats, Error>> + Send + 'static,
+    ) -> Result<Formats, Error> {
+        match self.flights.run((id, size), || async { work.await.map_err(Problem::from) }).await {
+            Ok(outcome) => outcome.map_err(Error::Request),
+            Err(SingleFlightError::TooMany) => Err(Error::Busy(Overload::QueueFull)),
+            Err(SingleFlightError::Panicked) => Err(Error::Internal("making a rendition panicked".to_owned())),
+        }
+    }
+
+    /// Makes a rendition and stores it. Fails with [`Error::NotFound`] if the picture has been deleted meanwhile.
+    async fn render(&self, id: ImageId, size: u32, input: RenderInput) -> Result<Formats, Error> {
+        let EncodedRendition { kind, bytes, webp } = render_on(&self.pool, input, size).await?;
+        tracing::debug!(size, "rendition made");
+        let webp = webp.map(|bytes| (RenditionKey { size, kind: ImageKind::Webp }, bytes));
+        let renditions = webp.into_iter().chain([(RenditionKey { size, kind }, bytes)]).collect();
+        let stored = self.storage.put_renditions(id, renditions).await?;
+        let stored = stored.into_iter().map(|(key, object)| StoredRendition { object, kind: key.kind });
+        Formats::new(stored.collect()).ok_or(Error::NotFound)
     }
 }
 
-async fn make_now(app: &App, id: ImageId, kind: ImageKind, size: u32) -> Result<(), Error> {
-    // Perhaps by those who were just before.
-    if find(&app.storage, id, kind, size, false).await?.is_some() {
-        return Ok(());
-    }
-    let renditions = &app.renditions;
-    let permit = timeout(renditions.patience, renditions.sources.acquire()).await;
-    let _permit = permit.map_err(|_| Error::Busy(Overload::WaitedTooLong))?;
-    let largest = renditions.sizes.largest();
-    let source = if size == largest {
-        app.storage.get(id).await?
-    } else {
-        // WebP where there is one: it is lossless.
-        find(&app.storage, id, kind, largest, true).await?.map(|found| found.picture)
+async fn render_on(pool: &DecodePool, input: RenderInput, size: u32) -> Result<EncodedRendition, Error> {
+    let render = move |worker: &Worker| {
+        let _permit = worker.reserve(input.memory_bytes(size)?)?;
+        match input.render(size, &mut worker.work()) {
+            Err(RenderError::Decode(error)) => Err(error.into()),
+            Err(RenderError::Encode(error)) => Ok(Err(Error::Internal(error.to_string()))),
+            Ok(rendition) => Ok(Ok(rendition)),
+        }
     };
-    let source = app.storage.whole(source.ok_or(Error::NotFound)?).await?;
-    render(app, id, size, Source::Picture(source)).await
-}
-
-/// Makes a rendition of `source` and stores it. The storage keeps none of a picture that has been deleted meanwhile.
-async fn render(app: &App, id: ImageId, size: u32, source: Source) -> Result<(), Error> {
-    let Encoded { kind, bytes, webp } = app.decoding.render(source, size).await?;
-    tracing::debug!(size, "a rendition is made");
-    if let Some(webp) = webp {
-        app.storage.put_rendition(id, RenditionKey { size, kind: ImageKind::Webp }, webp).await?;
+    match pool.run(render).await {
+        Ok(rendition) => rendition,
+        // The decoders of pixels accept less than verification does: their refusal is no bug.
+        Err(DecodeError::Image(error)) => Err(Error::NoRendition(error)),
+        Err(DecodeError::Overload(overload)) => Err(Error::Busy(overload)),
     }
-    app.storage.put_rendition(id, RenditionKey { size, kind }, bytes).await?;
-    Ok(())
 }
 
 /// What a rendition is made of.
 #[derive(Debug)]
-pub enum Source {
-    /// A picture that has been accepted.
-    Picture(Bytes),
-    /// What its decoder has kept of it for this size.
-    Middle(Middle),
+pub enum RenderInput {
+    /// A verified image.
+    Original(Bytes),
+    /// The scaled center crop of a JPEG, kept by verification.
+    ScaledCrop(ScaledCrop),
 }
 
-impl Source {
-    /// What [`Self::rendition`] takes of memory, in bytes.
-    pub fn memory_bytes(&self, size: u32) -> Result<u64, Refusal> {
+impl RenderInput {
+    /// Returns the memory that [`Self::render`] takes, in bytes.
+    pub fn memory_bytes(&self, size: u32) -> Result<u64, ImageError> {
         match self {
-            Self::Picture(picture) => memory::bytes(picture, size),
-            Self::Middle(middle) => Ok(memory::middle_bytes(middle, size)),
+            Self::Original(picture) => memory::bytes(picture, size),
+            Self::ScaledCrop(crop) => Ok(memory::crop_bytes(crop, size)),
         }
     }
 
-    /// Makes a rendition. Of a picture it takes as long as decoding it: for the threads of [`crate::decoding`], after
-    /// [`Self::memory_bytes`].
-    pub fn rendition(self, size: u32, work: &mut Work) -> Result<Encoded, RenderError> {
-        let frame = match self {
-            Self::Picture(picture) => decode::first_frame(&picture, size, work).map_err(RenderError::Decode)?,
-            Self::Middle(middle) => decode::jpeg_frame(&middle),
+    /// Makes a rendition, which takes about as long as decoding the input: run it on the decode pool, with
+    /// [`Self::memory_bytes`] reserved.
+    pub fn render(self, size: u32, work: &mut Work) -> Result<EncodedRendition, RenderError> {
+        let (raster, is_jpeg) = match self {
+            Self::Original(picture) => {
+                let is_jpeg = formats::detect_kind(&picture) == Some(ImageKind::Jpeg);
+                (decode::first_frame(&picture, size, work).map_err(RenderError::Decode)?, is_jpeg)
+            }
+            Self::ScaledCrop(crop) => (decode::jpeg_crop(&crop), true),
         };
-        render_frame(frame, size).map_err(RenderError::Encode)
+        render_raster(raster, size, !is_jpeg).map_err(RenderError::Encode)
     }
 }
 
-fn render_frame(frame: Frame, size: u32) -> Result<Encoded, EncodeError> {
-    let boxed = shrink::boxed(&frame, size);
-    let Frame { profile, orientation, pixels, .. } = frame;
-    // What follows has the memory that they had.
+fn render_raster(raster: Raster, size: u32, with_webp: bool) -> Result<EncodedRendition, EncodeError> {
+    let boxed = resize::box_downscale(&raster, size);
+    let Raster { profile, orientation, pixels, .. } = raster;
+    // Its memory is reserved for the stages that follow.
     drop(pixels);
-    let square = colours::to_srgb(boxed.filtered(), profile.as_deref()).without_needless_alpha();
-    encode::encode(&orientation.upright(square))
+    let square = color::to_srgb(boxed.resample(), profile.as_deref()).without_opaque_alpha();
+    encode::encode(&orientation.upright(square), with_webp)
 }
 
-/// Why there is no rendition.
+/// Why a rendition can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The picture can't be decoded.
     #[error(transparent)]
-    Decode(Refusal),
-    /// A fault of ours.
+    Decode(ImageError),
+    /// A bug.
     #[error(transparent)]
     Encode(EncodeError),
 }

@@ -14,7 +14,8 @@ use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection, path};
 
-use crate::{App, delivery, listing, readiness, uploads};
+use crate::App;
+use crate::handlers::{delivery, listing, readiness, uploads};
 
 /// The paths of [`delivering`], as they are logged.
 pub const DELIVERING_NAMES: RouteNames = &["/api/user/media/:name", "/healthz", "/readyz"];
@@ -45,10 +46,10 @@ pub fn writing(
     app: &Arc<App>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static + use<> {
     let check =
-        path!("images" / "check").and(only(&[Method::POST])).and(with(app)).and(body::unread()).then(uploads::check);
+        path!("images" / "check").and(only(&[Method::POST])).and(with(app)).and(body::reader()).then(uploads::check);
     let list = path!("images").and(only(&[Method::GET])).and(with(app)).and(query()).then(listing::list);
     let picture = path!("images" / IdSegment).and(only(&[Method::PUT, Method::DELETE])).map(|IdSegment(id)| id);
-    let create = picture.clone().and(warp::put()).and(with(app)).and(body::unread()).then(uploads::create);
+    let create = picture.clone().and(warp::put()).and(with(app)).and(body::reader()).then(uploads::create);
     let delete = picture.and(warp::delete()).and(with(app)).then(uploads::delete);
     authorized(app).and(answer(list.or(check).or(create).or(delete))).recover(refuse).unify()
 }

@@ -1,12 +1,13 @@
-//! Where pictures lie: durable, never overwritten, behind `object_store`. Knows no HTTP.
+//! Storage of pictures: durable, create-only, through `object_store`. Knows no HTTP.
 //!
-//! In a directory ([`local`]) that replicas may share, or in a bucket of an S3 server ([`s3`]). Either way a picture lies
-//! under its id, without an extension, in one of 4,096 directories, and its renditions beside it ([`object`]):
-//! `012/0123456789abcdef…` and `012/0123456789abcdef….64.webp`. So an id can't hold two pictures, even of two kinds,
-//! whatever the race; ten million pictures are 2,500 a directory.
-//! What is told of a failure never holds a path: a picture's id is as good as the picture.
+//! The backend is a directory that replicas may share ([`local`]) or a bucket of an S3 server ([`s3`]). A picture is stored
+//! under its id, without an extension, in one of 4,096 directories, with its renditions next to it ([`object`]):
+//! `012/0123456789abcdef…` and `012/0123456789abcdef….64.webp`. So an id can't hold two pictures, even of two formats,
+//! in any race; ten million pictures are 2,500 in a directory.
+//! Errors never hold a path: knowing a picture's id is being allowed to see it.
 
 mod cache;
+mod config;
 mod directories;
 mod error;
 mod listing;
@@ -15,14 +16,12 @@ mod object;
 mod reading;
 mod s3;
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 use shared::clock::Clock;
@@ -30,101 +29,57 @@ use shared::media_api::ImageId;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use cache::Pictures;
+use cache::ObjectCache;
 use local::Local;
-use object::Object;
+use object::ObjectKey;
 use s3::S3;
 
+pub use config::{StorageConfig, StorageUrl};
 pub use error::{OpenError, StorageError};
-pub use listing::{Listed, Page};
+pub use listing::{ListedImage, Page};
 pub use object::RenditionKey;
-pub use reading::{PIECE_BYTES, Picture};
+pub use reading::{CHUNK_BYTES, Extent, StoredObject};
 pub use s3::{S3Config, S3Endpoint};
 
-/// Where the storage is and how long it may take.
-#[derive(Clone, Debug)]
-pub struct StorageConfig {
-    /// Where.
-    pub url: StorageUrl,
-    /// How to get to it, where it is a bucket.
-    pub s3: S3Config,
-    /// How long one operation may take, all its tries included.
-    pub timeout: Duration,
-    /// Memory for small pictures that were asked for lately, in bytes; 0 is none.
-    pub cache_bytes: usize,
-}
-
-/// `file:///an/absolute/path` or `s3://BUCKET/a/prefix`.
-#[derive(Clone, Debug)]
-pub enum StorageUrl {
-    /// A directory of this machine, which replicas may share.
-    Directory(PathBuf),
-    /// A bucket, or a part of one.
-    Bucket {
-        /// Its name.
-        name: String,
-        /// What all paths begin with; empty: nothing.
-        prefix: Path,
-    },
-}
-
-impl FromStr for StorageUrl {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let url = url::Url::parse(text).map_err(|_| ())?;
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(());
-        }
-        match url.scheme() {
-            "file" => url.to_file_path().map(Self::Directory),
-            "s3" if url.username().is_empty() && url.password().is_none() && url.port().is_none() => {
-                let name = url.host_str().filter(|name| !name.is_empty()).ok_or(())?.to_owned();
-                let prefix = Path::from_url_path(url.path()).map_err(|_| ())?;
-                Ok(Self::Bucket { name, prefix })
-            }
-            _ => Err(()),
-        }
-    }
-}
-
-/// How a `put` ended, if it did not fail.
+/// Outcome of a create-only put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Put {
-    /// It is stored.
+pub enum PutOutcome {
     Created,
     /// The same bytes were stored before.
-    AlreadyThere,
-    /// Other bytes are stored under that id.
-    Taken,
+    Identical,
+    /// Other bytes are stored under the id.
+    Conflict,
 }
 
-/// The pictures. Cheap to clone.
+/// The storage. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
     backend: Backend,
-    cache: Arc<Pictures>,
-    /// What has begun holds a share until it ends, even where nobody waits for it any more.
-    shares: Arc<Semaphore>,
+    cache: Arc<ObjectCache>,
+    clock: Clock,
+    /// An operation holds a permit until it ends, even if its request has been dropped.
+    permits: Arc<Semaphore>,
     timeout: Duration,
+    #[cfg(test)]
+    operations_count: Arc<std::sync::atomic::AtomicUsize>,
 }
 
-/// What differs between a directory and a bucket.
+/// Where objects are stored.
 #[derive(Clone, Debug)]
 enum Backend {
     Local(Local),
     S3(S3),
 }
 
-/// Operations on the storage at once; the next ones wait.
+/// Concurrent operations; further ones wait.
 const OPERATIONS_MAX: usize = 64;
 
-/// The object that shows that the storage can be written.
+/// Key of the object that the readiness check writes.
 const PROBE: &str = "probe";
 
 impl Storage {
-    /// Opens the storage, makes what it needs, and clears in the background what a crash has left behind.
+    /// Opens the storage, checks that it can be written, and removes stale uploads in the background.
     pub async fn open(config: &StorageConfig, clock: &Clock) -> Result<Self, OpenError> {
         let backend = match &config.url {
             StorageUrl::Directory(root) => Backend::Local(Local::open(root, clock)?),
@@ -134,83 +89,137 @@ impl Storage {
         };
         let storage = Self {
             backend,
-            cache: Arc::new(Pictures::new(config.cache_bytes)),
-            shares: Arc::new(Semaphore::new(OPERATIONS_MAX)),
+            cache: Arc::new(ObjectCache::new(config.cache_bytes)),
+            clock: clock.clone(),
+            permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
             timeout: config.timeout,
+            #[cfg(test)]
+            operations_count: Arc::default(),
         };
         storage.write_probe().await.map_err(|error| OpenError::not_writable(&config.url, error))?;
         if let Backend::Local(local) = &storage.backend {
-            local.sweep();
+            local.remove_stale_uploads();
         }
         Ok(storage)
     }
 
-    /// Stores a picture. When this returns, it stays, whatever happens to the power.
-    pub async fn put(&self, id: ImageId, picture: Bytes) -> Result<Put, StorageError> {
+    /// Stores a picture durably. Never overwrites another one.
+    pub async fn put(&self, id: ImageId, picture: Bytes) -> Result<PutOutcome, StorageError> {
         let this = self.clone();
         self.run(async move {
-            let object = Object::original(id);
+            let key = ObjectKey::original(id);
             let options = PutOptions::from(PutMode::Create);
-            match this.store().put_opts(&object.path(), picture.clone().into(), options).await {
-                Ok(_) => Ok(Put::Created),
-                Err(object_store::Error::AlreadyExists { .. }) => this.compare(object, picture).await,
+            match this.store().put_opts(&key.path(), picture.clone().into(), options).await {
+                Ok(_) => Ok(PutOutcome::Created),
+                Err(object_store::Error::AlreadyExists { .. }) => this.compare(key, picture).await,
                 Err(error) => Err(error.into()),
             }
         })
         .await
     }
 
-    /// Keeps a rendition of a picture beside it, in place of an older one. One of a picture that has been deleted
-    /// meanwhile is not kept.
-    pub async fn put_rendition(&self, id: ImageId, key: RenditionKey, bytes: Bytes) -> Result<(), StorageError> {
+    /// Stores renditions of a picture, in this order, replacing older ones, and returns them as stored. Stores and returns none
+    /// if the picture has been deleted meanwhile.
+    pub async fn put_renditions(
+        &self,
+        id: ImageId,
+        renditions: Vec<(RenditionKey, Bytes)>,
+    ) -> Result<Vec<(RenditionKey, StoredObject)>, StorageError> {
         let this = self.clone();
         self.run(async move {
-            let path = Object { id, rendition: Some(key) }.path();
-            this.store().put(&path, bytes.into()).await?;
-            // After it was written: who deletes the picture later than this finds it, and deletes it, too.
-            if !this.is_there(id).await? {
-                this.remove(&path).await?;
-                this.backend.sync(id).await?;
+            let modified = UNIX_EPOCH + Duration::from_millis(this.clock.unix_millis());
+            let stored: Vec<_> = renditions
+                .into_iter()
+                .map(|(key, bytes)| (key, StoredObject::new(ObjectKey::rendition(id, key), modified, bytes)))
+                .collect();
+            for (_, object) in &stored {
+                this.store().put(&object.key.path(), object.prefix.clone().into()).await?;
             }
-            Ok(())
+            let validated_at = Instant::now();
+            // After the writes: a later deletion of the picture finds and deletes them.
+            if this.has_original(id).await? {
+                for (_, object) in &stored {
+                    this.cache.insert(object, validated_at);
+                }
+                return Ok(stored);
+            }
+            for (_, object) in &stored {
+                this.remove(&object.key.path()).await?;
+            }
+            this.backend.sync(id).await?;
+            Ok(Vec::new())
         })
         .await
     }
 
-    /// Deletes a picture, if there is one, and then all of its renditions. When this returns, they do not come back.
+    /// Deletes a picture and all of its renditions, durably. Succeeds also if there are none.
     pub async fn delete(&self, id: ImageId) -> Result<(), StorageError> {
         let this = self.clone();
         self.run(async move {
-            let original = Object::original(id);
+            let original = ObjectKey::original(id);
+            // First: a rendition that is stored later than this is removed by its own check for the picture.
             this.remove(&original.path()).await?;
-            this.cache.forget(original);
+            this.cache.invalidate(original);
             for rendition in this.backend.renditions(id).await? {
                 this.remove(&rendition.path()).await?;
-                this.cache.forget(rendition);
+                this.cache.invalidate(rendition);
             }
             this.backend.sync(id).await
         })
         .await
     }
 
-    /// Opens a picture and reads its first [`PIECE_BYTES`], or has it from memory.
-    pub async fn get(&self, id: ImageId) -> Result<Option<Picture>, StorageError> {
-        self.get_object(Object::original(id)).await
+    /// Opens a picture and reads its prefix, from the cache or the backend.
+    pub async fn get(&self, id: ImageId) -> Result<Option<StoredObject>, StorageError> {
+        self.get_original(id, Extent::Prefix).await
     }
 
-    /// Like [`Storage::get`], of a rendition: there is none of a picture that is not there.
-    pub async fn get_rendition(&self, id: ImageId, key: RenditionKey) -> Result<Option<Picture>, StorageError> {
-        self.get_object(Object { id, rendition: Some(key) }).await
+    /// Reads a picture whole.
+    pub async fn read(&self, id: ImageId) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.get_original(id, Extent::Whole).await?.map(|object| object.prefix))
     }
 
-    /// Whether there is a picture.
+    /// Opens those of the renditions `keys` that are stored. A deleted picture has none.
+    pub async fn get_renditions(
+        &self,
+        id: ImageId,
+        keys: Vec<RenditionKey>,
+        extent: Extent,
+    ) -> Result<Vec<(RenditionKey, StoredObject)>, StorageError> {
+        let (mut found, mut uncached) = (Vec::new(), Vec::new());
+        for key in keys {
+            match self.get_cached(ObjectKey::rendition(id, key)).await? {
+                Some(object) => found.push((key, object)),
+                None => uncached.push(key),
+            }
+        }
+        if uncached.is_empty() {
+            return Ok(found);
+        }
+        let validated_at = Instant::now();
+        let this = self.clone();
+        let read = async move {
+            let opened = uncached.iter().copied().map(|key| this.open_object(ObjectKey::rendition(id, key), extent));
+            // A crash may have left renditions of a deleted picture.
+            let (opened, exists) = try_join(try_join_all(opened), this.has_original(id)).await?;
+            let opened = uncached.into_iter().zip(opened).filter(|_| exists);
+            Ok(opened.filter_map(|(key, object)| Some((key, object?))).collect::<Vec<_>>())
+        };
+        for (key, object) in self.run(read).await? {
+            self.cache.insert(&object, validated_at);
+            found.push((key, object));
+        }
+        Ok(found)
+    }
+
+    /// Whether a picture is stored.
     pub async fn exists(&self, id: ImageId) -> Result<bool, StorageError> {
         let this = self.clone();
-        self.run(async move { this.is_there(id).await }).await
+        self.run(async move { this.has_original(id).await }).await
     }
 
-    /// The pictures after `after`, in the order of their ids: `limit` at most, perhaps fewer or none although there are
-    /// more (see [`Page::next`]).
+    /// Lists at most `limit` pictures after `after`, in the order of their ids. A page may hold fewer, or none, although there
+    /// are more (see [`Page::next`]).
     pub async fn list(&self, after: Option<ImageId>, limit: usize) -> Result<Page, StorageError> {
         let this = self.clone();
         self.run(async move {
@@ -222,8 +231,8 @@ impl Storage {
         .await
     }
 
-    /// Whether the storage can do its work. A directory is written to. A bucket is read only: each object written to one
-    /// that keeps versions would stay in it.
+    /// Checks that the storage works. A directory is written to; a bucket is only read, since one that keeps versions would keep
+    /// each object that is written.
     pub async fn probe(&self) -> Result<(), StorageError> {
         match &self.backend {
             Backend::Local(_) => self.write_probe().await,
@@ -240,24 +249,25 @@ impl Storage {
         self.run(async move {
             let path = Path::from(PROBE);
             this.store().put(&path, Bytes::from_static(PROBE.as_bytes()).into()).await?;
-            // Another replica may be faster.
             this.remove(&path).await
         })
         .await
     }
 
-    /// Bounds `work` in number and in time. What writes to a disk can't be stopped, so that it goes on when it is late;
-    /// what waits for a server ends then.
+    /// Runs an operation with a permit and the timeout. A write to a disk can't be stopped: it continues after the timeout, with
+    /// its permit. A request to a server is cancelled.
     async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
     ) -> Result<T, StorageError> {
+        #[cfg(test)]
+        self.operations_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let deadline = Instant::now() + self.timeout;
         let can_be_stopped = matches!(self.backend, Backend::S3(_));
         let bounded = async {
-            let share = Arc::clone(&self.shares).acquire_owned().await;
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
             let work = tokio::spawn(async move {
-                let _share = share;
+                let _permit = permit;
                 if can_be_stopped {
                     return timeout_at(deadline, work).await.unwrap_or(Err(StorageError::Timeout));
                 }
@@ -266,6 +276,11 @@ impl Storage {
             work.await.unwrap_or(Err(StorageError::Other("the operation panicked")))
         };
         timeout_at(deadline, bounded).await.unwrap_or(Err(StorageError::Timeout))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn operations_count(&self) -> usize {
+        self.operations_count.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     fn store(&self) -> &dyn ObjectStore {
@@ -282,8 +297,8 @@ impl Storage {
         }
     }
 
-    async fn is_there(&self, id: ImageId) -> Result<bool, StorageError> {
-        self.has(&Object::original(id).path()).await
+    async fn has_original(&self, id: ImageId) -> Result<bool, StorageError> {
+        self.has(&ObjectKey::original(id).path()).await
     }
 
     async fn has(&self, path: &Path) -> Result<bool, StorageError> {
@@ -294,64 +309,63 @@ impl Storage {
         }
     }
 
-    /// After a `put` that found the id taken: perhaps by the same picture, whose answer was lost.
-    async fn compare(&self, object: Object, picture: Bytes) -> Result<Put, StorageError> {
-        let Some(stored) = self.open_object(object).await? else {
+    /// Compares the stored picture with the one of a put that found the id in use: the response to an earlier put may have
+    /// been lost.
+    async fn compare(&self, key: ObjectKey, picture: Bytes) -> Result<PutOutcome, StorageError> {
+        let Some(stored) = self.open_object(key, Extent::Prefix).await? else {
             return Err(StorageError::Other("deleted meanwhile"));
         };
         if stored.size_bytes != picture.len() as u64 {
-            return Ok(Put::Taken);
+            return Ok(PutOutcome::Conflict);
         }
         let mut rest = picture;
-        let mut pieces = self.stream(stored, 0..rest.len() as u64);
-        while let Some(piece) = pieces.try_next().await? {
-            if !rest.starts_with(&piece) {
-                return Ok(Put::Taken);
+        let mut chunks = self.stream(stored, 0..rest.len() as u64);
+        while let Some(chunk) = chunks.try_next().await? {
+            if !rest.starts_with(&chunk) {
+                return Ok(PutOutcome::Conflict);
             }
-            rest = rest.slice(piece.len()..);
+            rest = rest.slice(chunk.len()..);
         }
-        // Whoever stored it may have crashed before the directory was synced.
-        self.backend.sync(object.id).await?;
-        Ok(Put::AlreadyThere)
+        // The earlier put may have crashed before the directory was synced.
+        self.backend.sync(key.id).await?;
+        Ok(PutOutcome::Identical)
     }
 
-    async fn get_object(&self, object: Object) -> Result<Option<Picture>, StorageError> {
-        if let Some(entry) = self.cache.get(object) {
-            let picture = timeout(self.timeout, entry.picture(async || self.exists(object.id).await));
-            let picture = picture.await.unwrap_or(Err(StorageError::Timeout))?;
-            if picture.is_none() {
-                self.cache.forget(object);
-            }
-            return Ok(picture);
+    async fn get_original(&self, id: ImageId, extent: Extent) -> Result<Option<StoredObject>, StorageError> {
+        let key = ObjectKey::original(id);
+        if let Some(object) = self.get_cached(key).await? {
+            return Ok(Some(object));
         }
-        let seen = Instant::now();
+        let validated_at = Instant::now();
         let this = self.clone();
-        let read = async move {
-            if object.rendition.is_none() {
-                return this.open_object(object).await;
-            }
-            // What a crash has left of a deleted picture is gone, too.
-            let (picture, is_there) = try_join(this.open_object(object), this.is_there(object.id)).await?;
-            Ok(picture.filter(|_| is_there))
-        };
-        let picture = self.run(read).await?;
-        if let Some(picture) = &picture {
-            self.cache.keep(object, picture, seen);
+        let object = self.run(async move { this.open_object(key, extent).await }).await?;
+        if let Some(object) = &object {
+            self.cache.insert(object, validated_at);
         }
-        Ok(picture)
+        Ok(object)
+    }
+
+    async fn get_cached(&self, key: ObjectKey) -> Result<Option<StoredObject>, StorageError> {
+        let Some(entry) = self.cache.get(key) else { return Ok(None) };
+        let object = timeout(self.timeout, entry.object(async || self.exists(key.id).await));
+        let object = object.await.unwrap_or(Err(StorageError::Timeout))?;
+        if object.is_none() {
+            self.cache.invalidate(key);
+        }
+        Ok(object)
     }
 }
 
 impl Backend {
-    /// The renditions of a picture that are stored.
-    async fn renditions(&self, id: ImageId) -> Result<Vec<Object>, StorageError> {
+    /// Lists the stored renditions of a picture.
+    async fn renditions(&self, id: ImageId) -> Result<Vec<ObjectKey>, StorageError> {
         match self {
             Self::Local(local) => local.renditions(id).await,
             Self::S3(s3) => s3.renditions(id).await,
         }
     }
 
-    /// Makes durable what was deleted.
+    /// Makes deletions durable.
     async fn sync(&self, id: ImageId) -> Result<(), StorageError> {
         match self {
             Self::Local(local) => local.sync(id).await,
@@ -361,4 +375,4 @@ impl Backend {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
-//! What decoding reserves of memory is never less than what it allocates.
+//! Decoding allocates no more memory than it reserves.
 //!
-//! One test, in a process of its own: the allocator counts for all threads.
+//! A single test in its own process: the allocator counts for all threads.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![expect(clippy::cast_possible_truncation, reason = "all sizes here are small constants")]
@@ -9,10 +9,10 @@ use std::io::Cursor;
 
 use bytes::Bytes;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
+use media_server::formats::work::Work;
+use media_server::formats::{self, ImageError, PictureLimits};
 use media_server::hostile;
-use media_server::images::work::Work;
-use media_server::images::{self, PictureLimits, Refusal};
-use media_server::renditions::Source;
+use media_server::renditions::RenderInput;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -20,10 +20,10 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 40_000_000 };
 
-/// Of a small heap, for strings and the like.
+/// Strings and the like.
 const SLACK_BYTES: usize = 64 * 1024;
 
-/// The outcome of `work`, and how many more bytes than before it were allocated at once.
+/// Returns the outcome of `work` and the peak of its allocations, in bytes.
 fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -31,7 +31,7 @@ fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (outcome, ALLOCATOR.peak_usage().saturating_sub(before + SLACK_BYTES) as u64)
 }
 
-/// What took more than was reserved.
+/// Returns a line for each step that allocated more than it reserved.
 fn excesses(name: &str, picture: &Bytes) -> Vec<String> {
     let mut excesses = Vec::new();
     let mut compare = |what: &str, used: u64, reserved: u64| {
@@ -39,30 +39,30 @@ fn excesses(name: &str, picture: &Bytes) -> Vec<String> {
             excesses.push(format!("{name}: {what} took {used} bytes, {reserved} were reserved"));
         }
     };
-    let cleaned = match images::clean(picture) {
-        Ok(cleaned) => cleaned,
-        Err(Refusal::TooManyBlocks) => return excesses,
-        Err(refusal) => panic!("{name}: {refusal}"),
+    let stripped = match formats::strip_metadata(picture) {
+        Ok(stripped) => stripped,
+        Err(ImageError::TooManyBlocks) => return excesses,
+        Err(error) => panic!("{name}: {error}"),
     };
-    let Ok(reserved) = cleaned.memory_bytes(LIMITS) else { return excesses };
-    let (accepted, used) = peak_bytes(|| cleaned.decode(&mut Work::default()));
+    let Ok(reserved) = stripped.memory_bytes(LIMITS) else { return excesses };
+    let (verified, used) = peak_bytes(|| stripped.verify(&mut Work::default()));
     compare("verification", used, reserved);
-    let Ok(accepted) = accepted else { return excesses };
+    let Ok(verified) = verified else { return excesses };
     for size in [64, 512, 2048] {
-        let source = Source::Picture(accepted.bytes.clone());
+        let source = RenderInput::Original(verified.bytes.clone());
         let reserved = match source.memory_bytes(size) {
             Ok(reserved) => reserved,
-            Err(Refusal::TooMuchWork { .. }) => return excesses,
-            Err(refusal) => panic!("{name}: {refusal}"),
+            Err(ImageError::TooMuchWork { .. }) => return excesses,
+            Err(error) => panic!("{name}: {error}"),
         };
-        let (rendition, used) = peak_bytes(|| source.rendition(size, &mut Work::default()).map(drop));
+        let (rendition, used) = peak_bytes(|| source.render(size, &mut Work::default()).map(drop));
         rendition.unwrap_or_else(|error| panic!("{name}: {error}"));
         compare(&format!("a rendition of {size}"), used, reserved);
     }
     excesses
 }
 
-/// `DynamicImage` in a format, and its name.
+/// Encodes an image; returns it with a name.
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> (String, Bytes) {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).unwrap();
@@ -90,7 +90,7 @@ fn ordinary_pictures(side: u32) -> Vec<(String, Bytes)> {
     ]
 }
 
-/// A profile of 4 MB, a table of colours (ICC.1, lut8Type).
+/// A color profile of 4 MB: a lookup table (ICC.1, lut8Type).
 fn profile() -> Vec<u8> {
     const GRID: u8 = 110;
     let mut table = [b"mft1".as_slice(), &[0; 4], &[3, 3, GRID, 0]].concat();
@@ -134,7 +134,7 @@ fn with_profile() -> Vec<(String, Bytes)> {
         .to_vec()
 }
 
-/// A lossless WebP with data after the end of its stream: trimming it copies the image, and then the file.
+/// A lossless WebP with data after its stream: trimming copies the image, and then the file.
 fn with_trailing_data((name, picture): &(String, Bytes)) -> (String, Bytes) {
     const TRAILING: [u8; 64] = [0x55; 64];
     let mut longer = picture.to_vec();
@@ -148,7 +148,7 @@ fn with_trailing_data((name, picture): &(String, Bytes)) -> (String, Bytes) {
 }
 
 #[test]
-fn what_is_reserved_covers_what_is_allocated() {
+fn reserved_memory_covers_allocations() {
     let mut all: Vec<String> = Vec::new();
     let ordinary: Vec<_> = [40, 600, 1500].into_iter().flat_map(ordinary_pictures).collect();
     let trailing: Vec<_> =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time since the Unix epoch. Cheap to clone; clones of a [`Clock::manual`] share its time.
+/// The time since the Unix epoch. Cheap to clone; clones of a [`Clock::manual`] share its time.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -20,12 +20,12 @@ impl Clock {
         Self(Source::System)
     }
 
-    /// A clock that stands still at `unix_millis` until [`Clock::advance`] moves it.
+    /// A clock fixed at `unix_millis`, moved by [`Clock::advance`] only.
     pub fn manual(unix_millis: u64) -> Self {
         Self(Source::Manual(Arc::new(AtomicU64::new(unix_millis))))
     }
 
-    /// Moves a manual clock; the system's is left alone.
+    /// Moves a manual clock forward; does nothing to the system's.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(millis) = &self.0 {
             millis.fetch_add(as_millis(by), Ordering::SeqCst);
@@ -33,10 +33,10 @@ impl Clock {
     }
 
     /// Milliseconds since the Unix epoch.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+    #[expect(clippy::disallowed_methods, reason = "the only read of the system clock")]
     pub fn unix_millis(&self) -> u64 {
         match &self.0 {
-            // A machine whose clock stands before 1970 gets 1970: every token is then expired, none is eternal.
+            // Before 1970 it reads as 1970: all tokens are expired rather than eternal.
             Source::System => as_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
             Source::Manual(millis) => millis.load(Ordering::SeqCst),
         }

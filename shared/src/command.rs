@@ -1,7 +1,7 @@
 //! A service as a command: its verbs, `--help` and `--version`, and what its exit codes mean.
 //!
-//! 0: done, or stopped as asked. 1: it can't start, or is not well. 2: a malformed setting or an unknown verb. What is
-//! wrong is one line on standard error.
+//! Exit codes: 0, done or stopped by a signal; 1, a start or a health check failed; 2, a malformed setting or an unknown
+//! verb. The reason is one line on standard error.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -11,32 +11,28 @@ use crate::http::healthcheck::healthcheck;
 use crate::settings::{SettingError, Settings};
 use crate::telemetry::{self, LogConfig};
 
-/// What a service's `main` tells of it.
+/// A service's command line: its verbs and its settings.
 #[derive(Debug)]
 pub struct Command<C> {
-    /// Its name, which begins every line on standard error.
+    /// Begins every line on standard error.
     pub name: &'static str,
-    /// Its version.
     pub version: &'static str,
-    /// What `--help` prints before the settings.
+    /// Printed by `--help` before the settings.
     pub usage: &'static str,
-    /// Its verbs, of one word or more; `healthcheck` left out, which every service has.
+    /// All but `healthcheck`, which every service has; one word or more each.
     pub verbs: &'static [&'static str],
-    /// Reads the settings.
     pub read: fn(&mut Settings) -> Result<C, SettingError>,
-    /// How it logs.
     pub log: fn(&C) -> &LogConfig,
-    /// Where it answers, for `healthcheck`.
+    /// The address that `healthcheck` asks.
     pub listen: fn(&C) -> SocketAddr,
 }
 
-/// A malformed setting or an unknown verb.
 const EXIT_USAGE: u8 = 2;
 
 const HEALTHCHECK: &str = "healthcheck";
 
 impl<C> Command<C> {
-    /// Does what the command line asks: `act` is called with one of the verbs, in a runtime, with logging started.
+    /// Runs the command line: calls `act` with one of the verbs, inside a runtime, after logging has started.
     pub fn run<E: Display>(&self, act: impl AsyncFnOnce(&str, C) -> Result<(), E>) -> ExitCode {
         let verb = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         match verb.as_str() {
@@ -47,21 +43,23 @@ impl<C> Command<C> {
             }
             known if known == HEALTHCHECK || self.verbs.contains(&known) => {
                 match (self.read)(&mut Settings::from_environment()) {
-                    Ok(config) if known == HEALTHCHECK => self.told(healthcheck((self.listen)(&config))),
+                    Ok(config) if known == HEALTHCHECK => self.report(healthcheck((self.listen)(&config))),
                     Ok(config) => self.act(known, config, act),
-                    Err(error) => self.misused(error),
+                    Err(error) => self.usage_error(error),
                 }
             }
             _ => {
                 let verbs = self.verbs.join(", ");
-                self.misused(format_args!("{verb:?} is no verb; it may be {verbs}, {HEALTHCHECK}, --help or --version"))
+                self.usage_error(format_args!(
+                    "{verb:?} is no verb; it may be {verbs}, {HEALTHCHECK}, --help or --version"
+                ))
             }
         }
     }
 
     fn help(&self) -> ExitCode {
         let mut settings = Settings::default();
-        // The defaults are good settings.
+        // The defaults are valid settings.
         let _ = (self.read)(&mut settings);
         print!("{}\n{}", self.usage, settings.help());
         ExitCode::SUCCESS
@@ -71,21 +69,21 @@ impl<C> Command<C> {
         telemetry::start((self.log)(&config));
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return self.told(Err(format_args!("the runtime does not start: {error}"))),
+            Err(error) => return self.report(Err(format_args!("the runtime does not start: {error}"))),
         };
         let ended = runtime.block_on(act(verb, config));
-        // What still runs in the background (a sweep) is cut: it is made to be cut anywhere.
+        // Background tasks (reconciliation, deletions) are dropped here; each may stop at any await.
         runtime.shutdown_background();
         telemetry::stop();
-        self.told(ended)
+        self.report(ended)
     }
 
-    fn misused(&self, why: impl Display) -> ExitCode {
+    fn usage_error(&self, why: impl Display) -> ExitCode {
         eprintln!("{}: {why}", self.name);
         ExitCode::from(EXIT_USAGE)
     }
 
-    fn told(&self, ended: Result<(), impl Display>) -> ExitCode {
+    fn report(&self, ended: Result<(), impl Display>) -> ExitCode {
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {

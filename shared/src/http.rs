@@ -1,4 +1,4 @@
-//! HTTP as both services speak it.
+//! The HTTP layer of both services: sockets, routes, bodies, errors.
 
 pub mod access;
 pub mod body;

@@ -10,21 +10,21 @@ pub struct Random(Arc<Fill>);
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Random {
-    /// The operating system's cryptographic generator.
+    /// The operating system's cryptographically secure generator.
     ///
     /// # Panics
     ///
-    /// Where the system gives no random bytes.
+    /// If the operating system has no entropy source.
     #[expect(
         clippy::disallowed_methods,
         clippy::expect_used,
-        reason = "this is the one place that asks the system; without randomness no secret can be made, and to go on would be worse"
+        reason = "the only use of the system's generator; without it every secret would be predictable"
     )]
     pub fn system() -> Self {
-        Self(Arc::new(|buffer| getrandom::fill(buffer).expect("the system gives random bytes")))
+        Self(Arc::new(|buffer| getrandom::fill(buffer).expect("the operating system has an entropy source")))
     }
 
-    /// A generator of the caller's, for tests that must repeat.
+    /// A deterministic generator, for reproducible tests.
     pub fn from_fn(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         Self(Arc::new(fill))
     }

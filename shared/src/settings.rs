@@ -1,7 +1,7 @@
-//! Settings: environment variables, each stated once with its default, its unit and what it may be.
+//! Settings: environment variables, each declared once with its default, unit and valid values.
 //!
-//! A service's `config.rs` reads its settings through [`Settings`]; `--help` is printed from the very same calls,
-//! so that the documentation can't differ from what is read.
+//! A service's `config.rs` reads them through [`Settings`]; `--help` is generated from the same calls, so it can't differ from
+//! what is read.
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Reads settings and remembers what was asked for.
+/// Reads settings and records their documentation.
 #[derive(Debug, Default)]
 pub struct Settings {
     variables: HashMap<String, String>,
@@ -24,7 +24,7 @@ struct Documented {
     help: &'static str,
 }
 
-/// A setting that can't be used: names the variable, what it was and what it may be.
+/// An invalid setting: its name, its value and the valid values.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {was}; it may be {may_be}")]
 pub struct SettingError {
@@ -34,15 +34,15 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    /// For a rule that ties settings together: `name` is `was`, and `may_be` says what would do.
+    /// An error of several settings that contradict each other: `name` is `was`; `may_be` lists what is valid.
     pub fn new(name: &'static str, was: impl Display, may_be: impl Into<String>) -> Self {
         Self { name, was: was.to_string(), may_be: may_be.into() }
     }
 }
 
 impl Settings {
-    /// The settings in this process's environment.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    /// The settings of this process's environment.
+    #[expect(clippy::disallowed_methods, reason = "the only read of the environment")]
     pub fn from_environment() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
@@ -50,13 +50,13 @@ impl Settings {
         Self { variables, documented: Vec::new() }
     }
 
-    /// Settings given one by one: what is not given has its default.
+    /// Settings for tests; those not given have their defaults.
     pub fn given<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { variables, documented: Vec::new() }
     }
 
-    /// The setting `name`, parsed. `may_be` completes the sentence "it may be …".
+    /// Parses the setting `name`. `may_be` completes the error message "it may be …".
     pub fn parsed<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -68,7 +68,7 @@ impl Settings {
         text.parse().map_err(|_| SettingError::new(name, format!("{text:?}"), may_be))
     }
 
-    /// Like [`Settings::parsed`] for a value that may hold a password: an error does not repeat it.
+    /// Like [`Settings::parsed`], for a value that may hold a password: the error does not repeat it.
     pub fn confidential<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -80,7 +80,7 @@ impl Settings {
         text.parse().map_err(|_| SettingError::new(name, "not of that form (its value is not shown)", may_be))
     }
 
-    /// A whole number within `range`; `unit` is told in the error and in `--help`.
+    /// Parses a whole number within `range`; `unit` is part of the error and of `--help`.
     pub fn number<T>(
         &mut self,
         name: &'static str,
@@ -102,7 +102,7 @@ impl Settings {
         }
     }
 
-    /// A duration in whole seconds within `range`.
+    /// Parses a duration in whole seconds within `range`.
     pub fn seconds(
         &mut self,
         name: &'static str,
@@ -113,20 +113,25 @@ impl Settings {
         self.number(name, default, range, "seconds", help).map(Duration::from_secs)
     }
 
-    /// A path; any text is one.
+    /// Reads a path.
     pub fn path(&mut self, name: &'static str, default: &str, help: &'static str) -> PathBuf {
         PathBuf::from(self.text(name, default, help))
     }
 
-    /// A path that may be left out: an empty value is none.
+    /// Reads an optional path; an empty value is none.
     pub fn optional_path(&mut self, name: &'static str, help: &'static str) -> Option<PathBuf> {
         Some(self.text(name, "", help)).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
-    /// A text of any form.
+    /// Reads a text of any form.
     pub fn text(&mut self, name: &'static str, default: &str, help: &'static str) -> String {
         let shown = if default.is_empty() { "none".to_owned() } else { default.to_owned() };
         self.document(name, default, shown, help)
+    }
+
+    /// Those of these settings of earlier releases that are set. They have no effect, and are not documented.
+    pub fn set_of(&self, names: &[&'static str]) -> Vec<&'static str> {
+        names.iter().copied().filter(|name| self.variables.contains_key(*name)).collect()
     }
 
     fn document(&mut self, name: &'static str, default: &str, shown: String, help: &'static str) -> String {
@@ -134,7 +139,7 @@ impl Settings {
         self.variables.get(name).cloned().unwrap_or_else(|| default.to_owned())
     }
 
-    /// All settings asked for so far, as `--help` shows them.
+    /// The settings read so far, as `--help` prints them.
     pub fn help(&self) -> String {
         let mut text = String::new();
         for Documented { name, default, help } in &self.documented {
@@ -150,21 +155,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_number_names_the_variable_what_it_was_and_what_it_may_be() {
+    fn invalid_number_error_has_name_value_and_range() {
         let mut settings = Settings::given([("PORT", "70000")]);
         let error = settings.number("PORT", 8010_u16, 1..=65535, "TCP port", "where to listen").unwrap_err();
         assert_eq!(error.to_string(), r#"PORT is "70000"; it may be a whole number from 1 to 65535 (TCP port)"#);
     }
 
     #[test]
-    fn a_confidential_value_is_not_repeated() {
+    fn confidential_value_is_not_in_the_error() {
         let mut settings = Settings::given([("DATABASE_URL", "hunter2")]);
         let error = settings.confidential::<u8>("DATABASE_URL", "1", "a URL", "where users are").unwrap_err();
         assert!(!error.to_string().contains("hunter2"));
     }
 
     #[test]
-    fn help_names_every_setting_with_its_default() {
+    fn help_lists_every_setting_with_its_default() {
         let mut settings = Settings::default();
         settings.seconds("TTL_SECONDS", 300, 1..=3600, "how long").unwrap();
         assert_eq!(settings.help(), "  TTL_SECONDS\n      how long\n      default: 300 seconds\n");

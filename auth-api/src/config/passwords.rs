@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::settings::{SettingError, Settings};
-use shared::workers::WorkersConfig;
+use shared::worker_pool::WorkersConfig;
 
 use crate::hashing::HashingConfig;
 use crate::request_limits::RequestLimitsConfig;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use shared::settings::{SettingError, Settings};
 
+use crate::redis_client::RedisConfig;
+use crate::redis_client::address::{self, RedisAddress};
+use crate::redis_client::tls::Tls;
 use crate::store::PostgresConfig;
-use crate::store::redis_link::RedisConfig;
-use crate::store::redis_link::address::{self, RedisAddress};
-use crate::store::redis_link::tls::Tls;
 
 /// The password in a file, so that it stands in no environment and no command line.
 fn password(name: &'static str, file: Option<&Path>) -> Result<Option<String>, SettingError> {
@@ -46,7 +46,7 @@ pub(super) fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisC
     let address: RedisAddress = settings.confidential(
         "REDIS_URL",
         "redis://127.0.0.1:6379/0",
-        address::FORMS,
+        address::URL_SYNTAX,
         "where sessions are: redis://HOST:PORT/DATABASE, redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE (those are the \
          Sentinels), or redis-cluster://HOST:PORT,HOST:PORT (some of the nodes); rediss://, rediss-sentinel:// and \
          rediss-cluster:// speak TLS; USER@ before the hosts where Redis has users",
@@ -64,17 +64,6 @@ pub(super) fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisC
     );
     let tls = if address.tls { Some(redis_tls(authorities.as_deref())?) } else { None };
     Ok(RedisConfig { address, password, sentinel_password, tls, timeout, script_deadline: timeout })
-}
-
-/// How long a copy of an account in Redis is good, at most.
-pub(super) fn user_copy_lifetime(settings: &mut Settings) -> Result<Duration, SettingError> {
-    settings.seconds(
-        "USER_COPY_SECONDS",
-        60,
-        1..=3600,
-        "how long an account's copy in Redis is kept, and after each loss of Postgres not believed; the same for every \
-         replica",
-    )
 }
 
 fn redis_tls(authorities: Option<&Path>) -> Result<Tls, SettingError> {

@@ -5,8 +5,8 @@ use futures_util::FutureExt as _;
 
 use super::*;
 
-fn body(content_type: &str, bytes: impl Into<Bytes>) -> Received {
-    Received::unbudgeted(bytes.into(), content_type)
+fn body(content_type: &str, bytes: impl Into<Bytes>) -> BufferedBody {
+    BufferedBody::unbudgeted(bytes.into(), content_type)
 }
 
 fn parsers(queue_max: usize) -> Parsers {
@@ -15,7 +15,7 @@ fn parsers(queue_max: usize) -> Parsers {
 }
 
 /// One `email` of this many letters, in each type of body.
-fn bodies(letters: usize) -> [Received; 3] {
+fn bodies(letters: usize) -> [BufferedBody; 3] {
     let text = "a".repeat(letters);
     let multipart = format!("--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\n{text}\r\n--b--\r\n");
     [

@@ -72,7 +72,7 @@ pub async fn sweep_for_ever(app: Arc<App>) {
 }
 
 async fn sweep_if_due(app: &App, every: Duration) -> Result<Option<Report>, Error> {
-    let begin = async { stored_pictures::begin_sweep(&app.postgres.get().await?, every).await };
+    let begin = async { stored_pictures::begin_reconciliation(&app.postgres.get().await?, every).await };
     let is_due = within(app.config.store_timeout, begin).await?;
     if is_due { sweep(app, Mode::Note).await.map(Some) } else { Ok(None) }
 }
@@ -112,7 +112,7 @@ async fn note_orphans(app: &App, page: &StoredPage, mode: Mode) -> Result<u64, E
     let note = async {
         let mut client = app.postgres.get().await?;
         let transaction = client.transaction().await.map_err(StoreError::from)?;
-        let noted = stored_pictures::note_orphans(&transaction, &ids, grace).await?;
+        let noted = stored_pictures::enqueue_orphans(&transaction, &ids, grace).await?;
         // Uncommitted, it is rolled back.
         if mode == Mode::Note {
             transaction.commit().await.map_err(StoreError::from)?;

@@ -9,18 +9,16 @@ use std::time::Duration;
 use redis::Script;
 use uuid::Uuid;
 
-use super::redis_link::Redis;
-use super::redis_link::deadline::script_with_deadline;
 use super::{StoreError, millis};
+use crate::redis_client::Redis;
+use crate::redis_client::deadline::script_with_deadline;
 
 /// At most `requests_max` requests within any `window`.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    /// Name of the limit, in its keys.
+    /// Part of its keys.
     pub name: &'static str,
-    /// Requests within any window.
     pub requests_max: u32,
-    /// Length of the sliding window.
     pub window: Duration,
 }
 

@@ -8,7 +8,7 @@
 --
 -- KEYS[1]  the session      KEYS[2]  the user's index of sessions
 -- ARGV[1]  digest of the presented token           ARGV[2]  digest of its successor
--- ARGV[3]  the session's `successor` after it      ARGV[4]  the account's password stamp
+-- ARGV[3]  the session's `successor` after it      ARGV[4]  the user's password stamp
 -- ARGV[5]  how long the session lives from now     ARGV[6]  the grace, both in seconds
 -- ARGV[7]  the session's id in the index           ARGV[8], ARGV[9]  when the last outage began, and ended
 -- Returns {when the successor was issued, now}, in Unix seconds; or {-1, now}: there is no such session; {-2, now}: its

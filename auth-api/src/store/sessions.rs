@@ -1,24 +1,24 @@
-//! Sessions. A session's key is the session: delete it by any means, and it is over.
+//! Sessions, in Redis. The key is the session: deleting it, by any means, ends the session.
 //!
 //! `session:{<user_id>}:<sid>` is a hash that expires with the refresh token; the braces put all of a user's keys into one
-//! slot of a Redis Cluster. It holds ids, times and digests, and nothing that opens anything:
+//! slot of a Redis Cluster. It holds ids, times and digests, and no secret:
 //!
 //! | field | what |
 //! | --- | --- |
 //! | `refresh` | SHA-256 of the current refresh token's `jti`, in hexadecimal |
 //! | `previous`, `rotated_at` | the one before it, and when it was rotated |
-//! | `successor` | the ends, 32 digits each, of `refresh` and of its successor's digest |
-//! | `stamp` | the account's password stamp; the session is alive while they are the same |
-//! | `stamp_next` | the stamp that the account is about to get from this very session |
+//! | `successor` | the last 32 digits each of `refresh` and of its successor's digest |
+//! | `stamp` | the user's password stamp; the session is alive while they are equal |
+//! | `stamp_next` | pending password stamp: the user is about to get it from this very session |
 //! | `created_at`, `last_used_at` | times, as `rotated_at`: Unix seconds by Redis's clock |
-//! | `ip`, `user_agent` | of who signed in |
+//! | `ip`, `user_agent` | of the sign-in |
 //!
-//! `sessions:{<user_id>}` is the index: a sorted set of `sid` by `last_used_at`. It may name sessions that are over, and
-//! where it was deleted it names those that were refreshed since: it only lists, and bounds their number.
+//! `sessions:{<user_id>}` is the index: a sorted set of `sid` by `last_used_at`. It may name sessions that have ended, and
+//! after a deletion it names those that were refreshed since: it only lists sessions, and bounds their number.
 //!
-//! Redis may lose its last second of writes. `successor` then tells a client whose rotation was lost from a reused token.
-//! Sessions of earlier releases have none, and a replica of an earlier release leaves an outdated one: it counts while it
-//! begins with the end of `refresh`.
+//! Redis may lose its last second of writes. `successor` then distinguishes a client whose rotation was lost from the reuse
+//! of a token. Sessions of earlier releases have none, and a replica of an earlier release leaves an outdated one: it counts
+//! while it begins with the end of `refresh`.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -28,26 +28,24 @@ use redis::Script;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::lease::Validity;
-use super::redis_link::deadline::script_with_deadline;
-use super::redis_link::{Redis, Tracked};
+use crate::redis_client::deadline::script_with_deadline;
+use crate::redis_client::{Redis, Tracked};
 
-/// A session's name: whose it is, and which.
+/// Name of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId {
-    /// The account.
     pub user_id: Uuid,
-    /// The `sid` of its tokens.
+    /// The `sid` claim of its tokens.
     pub sid: Uuid,
 }
 
 impl SessionId {
-    /// The session's key.
+    /// Returns the session's key in Redis.
     pub fn key(self) -> String {
         key(self.user_id, &self.sid.hyphenated().to_string())
     }
 
-    /// The session of a key.
+    /// Parses the key of a session.
     pub fn of_key(key: &[u8]) -> Option<Self> {
         let (user_id, rest) = key.strip_prefix(b"session:{")?.split_at_checked(36)?;
         let sid = Uuid::try_parse_ascii(rest.strip_prefix(b"}:")?).ok()?;
@@ -63,52 +61,50 @@ fn index_key(user_id: Uuid) -> String {
     format!("sessions:{{{}}}", user_id.hyphenated())
 }
 
-/// A session to be made.
+/// A session to create.
 pub struct NewSession<'a> {
-    /// Its name.
     pub id: SessionId,
     /// Digests of the first refresh token and of its successor.
     pub digests: &'a [String; 2],
-    /// The account's password stamp.
+    /// The user's password stamp.
     pub stamp: Uuid,
-    /// How long it lives unless it is refreshed.
+    /// Time until it expires unless it is refreshed.
     pub lifetime: Duration,
-    /// Who signed in.
     pub ip: IpAddr,
-    /// What they say they use.
     pub user_agent: &'a str,
 }
 
 /// The password stamps under which a session is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamps {
-    current: Uuid,
-    next: Option<Uuid>,
+pub struct SessionStamps {
+    committed: Uuid,
+    pending: Option<Uuid>,
 }
 
-impl Stamps {
-    /// Whether the session is alive for an account with this stamp.
+impl SessionStamps {
+    /// Whether the session is alive for a user with this password stamp.
     #[must_use]
-    pub fn admit(&self, stamp: Uuid) -> bool {
-        self.current == stamp || self.next == Some(stamp)
+    pub fn matches(&self, password_stamp: Uuid) -> bool {
+        self.committed == password_stamp || self.pending == Some(password_stamp)
     }
 
-    fn parse(current: &str, next: Option<&str>) -> Option<Self> {
-        let next = next.map(Uuid::try_parse).transpose().ok()?;
-        Some(Self { current: Uuid::try_parse(current).ok()?, next })
+    fn parse(committed: &str, pending: Option<&str>) -> Option<Self> {
+        let pending = pending.map(Uuid::try_parse).transpose().ok()?;
+        Some(Self { committed: Uuid::try_parse(committed).ok()?, pending })
     }
 }
 
 static CREATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("create_session.lua")));
 static ROTATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("rotate.lua")));
-static ANNOUNCE_STAMP: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("restamp.lua")));
-static CONFIRM_STAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("restamp.lua")));
+static SET_PENDING_STAMP: LazyLock<Script> =
+    LazyLock::new(|| script_with_deadline(include_str!("set_password_stamp.lua")));
+static SET_COMMITTED_STAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("set_password_stamp.lua")));
 
-/// How often a session is tried to be made while others of the same user are.
-const CREATE_TRIES: usize = 10;
+/// Attempts to create a session while others of the same user are being created.
+const CREATE_ATTEMPTS: usize = 10;
 
-/// Creates a session, and returns when, in Unix seconds by Redis's clock. Of more than `sessions_max` of one user the least
-/// recently used one ends.
+/// Creates a session, and returns its creation time in Unix seconds by Redis's clock. Of more than `sessions_max` of one
+/// user the least recently used one ends.
 pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) -> Result<u64, StoreError> {
     let [refresh, successor] = new.digests;
     let (stamp, ip) = (new.stamp.hyphenated().to_string(), new.ip.to_string());
@@ -120,7 +116,7 @@ pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) ->
         ("user_agent", new.user_agent),
     ];
     let mut others: Vec<String> = Vec::new();
-    for _ in 0..CREATE_TRIES {
+    for _ in 0..CREATE_ATTEMPTS {
         let mut call = CREATE.key(new.id.key());
         call.key(index_key(new.id.user_id));
         for other in &others {
@@ -137,40 +133,36 @@ pub async fn create(redis: &Redis, new: &NewSession<'_>, sessions_max: usize) ->
             0 => (),
             created_at => return Ok(created_at),
         }
-        others = names(redis, new.id.user_id).await?;
+        others = indexed(redis, new.id.user_id).await?;
     }
     Err(StoreError::Busy)
 }
 
-/// What the index names, least recently used first.
-async fn names(redis: &Redis, user_id: Uuid) -> Result<Vec<String>, StoreError> {
+/// The `sid`s in the index, least recently used first.
+async fn indexed(redis: &Redis, user_id: Uuid) -> Result<Vec<String>, StoreError> {
     Ok(redis::cmd("ZRANGE").arg(index_key(user_id)).arg(0).arg(-1).query_async(&mut redis.clone()).await?)
 }
 
-/// A session as its owner sees it.
+/// A session as listed to its user. Times are in Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The `sid` of its tokens.
     pub sid: Uuid,
-    /// Unix seconds.
     pub created_at: i64,
-    /// When it was last refreshed, in Unix seconds.
+    /// Time of the sign-in or of the last refresh.
     pub last_used_at: i64,
-    /// Of who signed in.
     pub ip: String,
-    /// What they said they used.
     pub user_agent: String,
 }
 
 const FIELDS: [&str; 6] = ["stamp", "stamp_next", "created_at", "last_used_at", "ip", "user_agent"];
 
-/// The sessions that are alive for an account with this stamp, most recently used first.
-pub async fn list(redis: &Redis, user_id: Uuid, stamp: Uuid) -> Result<Vec<Session>, StoreError> {
-    let names = names(redis, user_id).await?;
+/// Returns the sessions that are alive for a user with this password stamp, most recently used first.
+pub async fn list(redis: &Redis, user_id: Uuid, password_stamp: Uuid) -> Result<Vec<Session>, StoreError> {
+    let names = indexed(redis, user_id).await?;
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    // What a hand has spoilt of one session hides none of the others.
+    // A malformed session must not hide the others.
     let mut reads = redis::pipe();
     reads.ignore_errors();
     for sid in &names {
@@ -180,17 +172,17 @@ pub async fn list(redis: &Redis, user_id: Uuid, stamp: Uuid) -> Result<Vec<Sessi
     let mut listed = Vec::with_capacity(names.len());
     for (sid, fields) in names.iter().zip(rows).rev() {
         match fields {
-            Ok(fields) => listed.extend(alive(sid, fields, stamp)),
-            Err(error) if is_of_another_shape(&error) => {}
+            Ok(fields) => listed.extend(alive(sid, fields, password_stamp)),
+            Err(error) if has_other_shape(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(listed)
 }
 
-fn alive(sid: &str, fields: [Option<String>; 6], account_stamp: Uuid) -> Option<Session> {
+fn alive(sid: &str, fields: [Option<String>; 6], password_stamp: Uuid) -> Option<Session> {
     let [stamp, stamp_next, created_at, last_used_at, ip, user_agent] = fields;
-    Stamps::parse(&stamp?, stamp_next.as_deref())?.admit(account_stamp).then_some(())?;
+    SessionStamps::parse(&stamp?, stamp_next.as_deref())?.matches(password_stamp).then_some(())?;
     Some(Session {
         sid: Uuid::try_parse(sid).ok()?,
         created_at: created_at?.parse().ok()?,
@@ -200,7 +192,7 @@ fn alive(sid: &str, fields: [Option<String>; 6], account_stamp: Uuid) -> Option<
     })
 }
 
-/// Ends a session. False if it was over.
+/// Ends a session. Returns false if it had ended.
 pub async fn end(redis: &Redis, id: SessionId) -> Result<bool, StoreError> {
     let (ended,): (usize,) = redis::pipe()
         .atomic()
@@ -212,10 +204,10 @@ pub async fn end(redis: &Redis, id: SessionId) -> Result<bool, StoreError> {
     Ok(ended > 0)
 }
 
-/// Ends the sessions of a user, all but `kept`, and says which.
+/// Ends the sessions of a user, all but `kept`, and returns which.
 pub async fn end_others(redis: &Redis, user_id: Uuid, kept: Option<Uuid>) -> Result<Vec<SessionId>, StoreError> {
     let kept = kept.map(|sid| sid.hyphenated().to_string());
-    let mut names = names(redis, user_id).await?;
+    let mut names = indexed(redis, user_id).await?;
     names.retain(|sid| Some(sid) != kept.as_ref());
     if names.is_empty() {
         return Ok(Vec::new());
@@ -233,40 +225,41 @@ pub async fn end_others(redis: &Redis, user_id: Uuid, kept: Option<Uuid>) -> Res
     Ok(ended)
 }
 
-/// The stamps of a session, `None` if it is over, and how long that is good. A key that a hand has made into something else
-/// is no session.
-pub async fn stamps(redis: &Redis, id: SessionId) -> Result<(Option<Stamps>, Validity), StoreError> {
-    let spoilt = || {
-        tracing::warn!(sid = %id.sid, "a session key holds something else than a session");
+/// Reads the password stamps of a session, `None` if it has ended, and subscribes to the invalidation of its key. A key of
+/// another type or shape (manual edit) counts as no session.
+pub async fn read_stamps(redis: &Redis, id: SessionId) -> Result<Tracked<Option<SessionStamps>>, StoreError> {
+    let malformed = || {
+        tracing::warn!(sid = %id.sid, user_id = %id.user_id, "malformed session in Redis; requests with its tokens are refused");
         None
     };
     let read = redis.read_tracked::<(Option<String>, Option<String>)>(&id.key(), &["stamp", "stamp_next"]).await;
-    let Tracked { value, expires, lease } = match read {
+    let Tracked { value, ttl, lease } = match read {
         Ok(read) => read,
-        Err(StoreError::Redis(error)) if is_of_another_shape(&error) => return Ok((spoilt(), Validity::none())),
-        Err(error) => return Err(error),
+        Err(error) if has_other_shape(&error) => {
+            return Ok(Tracked { value: malformed(), ttl: Duration::ZERO, lease: None });
+        }
+        Err(error) => return Err(error.into()),
     };
     let stamps = match value {
         (None, None) => None,
-        (None, Some(_)) => spoilt(),
-        (Some(current), next) => Stamps::parse(&current, next.as_deref()).or_else(spoilt),
+        (None, Some(_)) => malformed(),
+        (Some(committed), pending) => SessionStamps::parse(&committed, pending.as_deref()).or_else(malformed),
     };
-    Ok((stamps, lease.map_or_else(Validity::none, |lease| Validity::leased(expires, [Some(lease), None]))))
+    Ok(Tracked { value: stamps, ttl, lease })
 }
 
-/// Whether a key holds something else than we put there.
-pub(super) fn is_of_another_shape(error: &redis::RedisError) -> bool {
+/// Whether a key holds another type or shape than this service writes.
+fn has_other_shape(error: &redis::RedisError) -> bool {
     error.to_string().contains("WRONGTYPE") || error.kind() == redis::ErrorKind::UnexpectedReturnType
 }
 
 /// A presented refresh token.
 #[derive(Clone, Copy, Debug)]
 pub struct PresentedToken<'a> {
-    /// The token's session.
     pub session: SessionId,
     /// Digests of the token, of its successor, and of the one after that.
     pub digests: &'a [String; 3],
-    /// The account's password stamp.
+    /// The user's password stamp.
     pub stamp: Uuid,
 }
 
@@ -276,20 +269,19 @@ pub struct PresentedToken<'a> {
 pub enum RotationOutcome {
     /// A successor was issued. Times are Unix seconds by Redis's clock.
     Rotated {
-        /// When: `now`, or earlier within the grace.
+        /// `now`, or earlier within the grace period.
         issued_at: u64,
-        /// When the script was executed.
+        /// Time of the script's execution.
         now: u64,
     },
-    /// The session has ended.
     SessionNotFound,
-    /// The session is of another password than `stamp`.
+    /// The session's password stamps do not match.
     PasswordChanged,
     /// The token had been used before; the session was revoked.
     ReuseDetected,
 }
 
-/// Rotates a refresh token, in one script. A session lives for `lifetime` from then; for `grace` the token gets the same
+/// Rotates a refresh token, in one script. The session expires after `lifetime`; within `grace` the token gets the same
 /// successor again.
 pub async fn rotate(
     redis: &Redis,
@@ -309,7 +301,7 @@ pub async fn rotate(
         .arg(session.sid.hyphenated().to_string());
     let (rotated, now): (i64, u64) = match call.invoke_async(&mut redis.clone()).await {
         Ok(rotated) => rotated,
-        Err(error) if is_of_another_shape(&error) => return Ok(RotationOutcome::SessionNotFound),
+        Err(error) if has_other_shape(&error) => return Ok(RotationOutcome::SessionNotFound),
         Err(error) => return Err(error.into()),
     };
     Ok(match (rotated, u64::try_from(rotated)) {
@@ -320,31 +312,36 @@ pub async fn rotate(
     })
 }
 
-/// Value of `successor`. Half a digest names a token well enough, and Redis keeps a hash compact up to 64 bytes a value.
+/// Value of `successor`. Half a digest identifies a token, and Redis keeps a hash compact up to 64 bytes a value.
 fn successor_field(refresh: &str, successor: &str) -> String {
     let end = |digest: &str| digest.get(digest.len().saturating_sub(32)..).unwrap_or_default().to_owned();
     end(refresh) + &end(successor)
 }
 
-/// When a session is told of its account's new password stamp.
+/// State of the password stamp that a session gets when its user changes the password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restamp {
-    /// Before the new password is committed: from here on the session is alive under both.
-    Announce,
-    /// After it.
-    Confirm,
+pub enum StampState {
+    /// The change is about to be committed: from now on the session is alive under both stamps.
+    Pending,
+    /// The change is committed.
+    Committed,
 }
 
-/// Lets the session outlive the change of password that it asks for. False if it is over.
-pub async fn restamp(redis: &Redis, id: SessionId, when: Restamp, stamp: Uuid) -> Result<bool, StoreError> {
-    let (script, field) = match when {
-        Restamp::Announce => (&ANNOUNCE_STAMP, "stamp_next"),
-        Restamp::Confirm => (&CONFIRM_STAMP, "stamp"),
+/// Keeps the session alive through the change of password that it requests. Returns false if it has ended.
+pub async fn set_password_stamp(
+    redis: &Redis,
+    id: SessionId,
+    state: StampState,
+    stamp: Uuid,
+) -> Result<bool, StoreError> {
+    let (script, field) = match state {
+        StampState::Pending => (&SET_PENDING_STAMP, "stamp_next"),
+        StampState::Committed => (&SET_COMMITTED_STAMP, "stamp"),
     };
     Ok(script.key(id.key()).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
 }
 
-/// Whether Redis answers.
+/// Checks that Redis replies.
 pub async fn ping(redis: &Redis) -> Result<(), StoreError> {
     Ok(redis::cmd("PING").exec_async(&mut redis.clone()).await?)
 }
@@ -358,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_known_by_its_key() {
+    fn a_session_id_is_parsed_from_its_key() {
         let id = SessionId { user_id: Uuid::from_u128(1), sid: Uuid::from_u128(2) };
         assert_eq!(SessionId::of_key(id.key().as_bytes()), Some(id));
         for other in ["", "session:", "session:{x}:y", "user:{00000000-0000-0000-0000-000000000001}"] {

@@ -1,4 +1,4 @@
-//! What Postgres knows of the pictures that media-server has (see `migrations/V4__picture_orphans.sql`).
+//! Owners of the pictures that media-server stores, for their reconciliation (`migrations/V4__picture_orphans.sql`).
 
 use std::time::Duration;
 
@@ -8,12 +8,10 @@ use uuid::Uuid;
 
 use super::StoreError;
 
-/// Somebody who has a picture.
+/// A user with a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Who.
     pub user_id: Uuid,
-    /// Their picture's id.
     pub picture_id: String,
 }
 
@@ -23,14 +21,14 @@ impl Owner {
     }
 }
 
-/// Notes that those of these pictures shall be deleted after `grace` that have neither an owner nor a note, and returns how
-/// many they are.
-pub async fn note_orphans(
+/// Enqueues the deletion after `grace` of those of these pictures that have neither an owner nor a pending deletion, and
+/// returns how many they are.
+pub async fn enqueue_orphans(
     client: &impl GenericClient,
     picture_ids: &[String],
     grace: Duration,
 ) -> Result<u64, StoreError> {
-    // One statement sees one moment: who becomes an owner takes the note away in the same transaction.
+    // One statement has one snapshot, and attaching an owner deletes the pending deletion in the same transaction.
     let statement = client
         .prepare_cached(
             "insert into picture_deletions (picture_id, due_at, is_orphan)
@@ -46,11 +44,11 @@ pub async fn note_orphans(
     Ok(client.execute(&statement, &[&picture_ids, &grace.as_secs_f64()]).await?)
 }
 
-/// The owners of pictures after `after` and up to `upto`, in the order of the ids; `limit` of them at most.
+/// Returns the owners of pictures after `after` and through `through`, in the order of picture ids; at most `limit`.
 pub async fn owners_between(
     client: &impl GenericClient,
     after: &str,
-    upto: &str,
+    through: &str,
     limit: i64,
 ) -> Result<Vec<Owner>, StoreError> {
     let statement = client
@@ -64,10 +62,10 @@ pub async fn owners_between(
              limit $3",
         )
         .await?;
-    Ok(client.query(&statement, &[&after, &upto, &limit]).await?.iter().map(Owner::of).collect())
+    Ok(client.query(&statement, &[&after, &through, &limit]).await?.iter().map(Owner::of).collect())
 }
 
-/// Those of these users who have a picture.
+/// Returns those of these users that have a picture.
 pub async fn owners_among(client: &impl GenericClient, user_ids: &[Uuid]) -> Result<Vec<Owner>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -79,8 +77,8 @@ pub async fn owners_among(client: &impl GenericClient, user_ids: &[Uuid]) -> Res
     Ok(client.query(&statement, &[&user_ids]).await?.iter().map(Owner::of).collect())
 }
 
-/// Whether the last sweep for orphans began longer ago than `interval`: then it is the caller who does the next one.
-pub async fn begin_sweep(client: &impl GenericClient, interval: Duration) -> Result<bool, StoreError> {
+/// Claims the next reconciliation. Returns false if the last one of any replica began less than `interval` ago.
+pub async fn begin_reconciliation(client: &impl GenericClient, interval: Duration) -> Result<bool, StoreError> {
     let statement = client
         .prepare_cached(
             "update orphan_sweeps

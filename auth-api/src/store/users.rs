@@ -1,4 +1,4 @@
-//! Accounts.
+//! Users, in Postgres.
 
 use deadpool_postgres::GenericClient;
 use shared::media_api::ImageName;
@@ -9,57 +9,53 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::domain::{Email, FullName};
 
-/// An account as it stands in the database. It has no `Debug`: its fields tell about a person.
+/// A row of `users`, without the password hash.
 #[derive(Clone)]
 pub struct User {
-    /// Its id, never used again.
     pub id: Uuid,
-    /// Grows with each change.
+    /// Incremented by each update.
     pub version: i64,
-    /// As the person is shown it.
+    /// In its display form.
     pub email: String,
-    /// The person's name.
     pub full_name: String,
-    /// The picture, if there is one.
     pub profile_pic: Option<ImageName>,
-    /// Sessions bear it; it changes with the password.
+    /// Random id that changes with the password; a session is alive while its stamp matches.
     pub password_stamp: Uuid,
-    /// A disabled account can't be signed in to.
     pub is_disabled: bool,
 }
 
-/// An account to be made.
+/// Shows the id only: the other fields are personal data.
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({})", self.id)
+    }
+}
+
+/// A user to insert.
 pub struct NewUser<'a> {
-    /// Its id.
     pub id: Uuid,
-    /// Its address.
     pub email: &'a Email,
-    /// The person's name.
     pub full_name: &'a FullName,
     /// A PHC string.
     pub password_hash: &'a str,
-    /// Random.
     pub password_stamp: Uuid,
-    /// A picture that is stored already.
+    /// A picture that is already stored.
     pub profile_pic: Option<&'a ImageName>,
 }
 
-/// What changes in an account; `None` stays as it is.
+/// Changes of a user; `None` leaves a field unchanged.
 #[derive(Default)]
 pub struct Changes<'a> {
-    /// Another address.
     pub email: Option<&'a Email>,
-    /// Another name.
     pub full_name: Option<&'a FullName>,
-    /// Another password: its PHC string, and the new stamp.
+    /// A PHC string, and the new password stamp.
     pub password: Option<(&'a str, Uuid)>,
-    /// Another picture, or none.
+    /// `Some(None)` removes the picture.
     pub profile_pic: Option<Option<&'a ImageName>>,
 }
 
-/// The account and its password's hash.
+/// A user with the password hash.
 pub struct Credentials {
-    /// The account.
     pub user: User,
     /// A PHC string.
     pub password_hash: String,
@@ -78,7 +74,7 @@ fn user(row: &Row) -> User {
     }
 }
 
-/// Makes an account.
+/// Inserts a user.
 pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<User, StoreError> {
     let statement = client
         .prepare_cached(
@@ -105,7 +101,7 @@ pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<Us
     Ok(user(&row))
 }
 
-/// Changes an account, and returns it as it is then; `None` if it is gone.
+/// Updates a user and returns the new row; `None` if it does not exist.
 pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>) -> Result<Option<User>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -140,7 +136,7 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
     Ok(row.as_ref().map(user))
 }
 
-/// A constraint's name is an error's name.
+/// Maps the violation of a named constraint to its error.
 fn constraint(error: tokio_postgres::Error) -> StoreError {
     let violated = error
         .as_db_error()
@@ -152,7 +148,7 @@ fn constraint(error: tokio_postgres::Error) -> StoreError {
     }
 }
 
-/// The account, locked until the transaction ends.
+/// Returns the user, locked until the transaction ends.
 pub async fn find_for_update(client: &impl GenericClient, id: Uuid) -> Result<Option<User>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -165,7 +161,7 @@ pub async fn find_for_update(client: &impl GenericClient, id: Uuid) -> Result<Op
     Ok(client.query_opt(&statement, &[&id]).await?.as_ref().map(user))
 }
 
-/// The accounts of these ids that exist, in any order.
+/// Returns the users of these ids that exist, in any order.
 pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -177,7 +173,7 @@ pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<
     Ok(client.query(&statement, &[&ids]).await?.iter().map(user).collect())
 }
 
-/// The account of an address in canonical form, with its password's hash.
+/// Returns the user of an e-mail address in canonical form.
 pub async fn find_credentials(client: &impl GenericClient, email: &str) -> Result<Option<Credentials>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -190,7 +186,7 @@ pub async fn find_credentials(client: &impl GenericClient, email: &str) -> Resul
     Ok(client.query_opt(&statement, &[&email]).await?.as_ref().map(credentials))
 }
 
-/// The account of an id, with its password's hash.
+/// Returns the user of an id.
 pub async fn find_credentials_by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Credentials>, StoreError> {
     let statement = client
         .prepare_cached(
@@ -207,8 +203,8 @@ fn credentials(row: &Row) -> Credentials {
     Credentials { user: user(row), password_hash: row.get("password_hash") }
 }
 
-/// Whether another account than `except` has this address, so that it can be told together with what else is wrong.
-/// The constraint decides.
+/// Whether another user than `except` has this address: reports it together with other validation errors. The constraint
+/// decides.
 pub async fn is_email_taken(
     client: &impl GenericClient,
     email: &Email,
@@ -220,13 +216,13 @@ pub async fn is_email_taken(
     Ok(client.query_one(&statement, &[&email.canonical(), &except]).await?.get(0))
 }
 
-/// Deletes an account. False if it is gone.
+/// Deletes a user. Returns false if it does not exist.
 pub async fn delete(client: &impl GenericClient, id: Uuid) -> Result<bool, StoreError> {
     let statement = client.prepare_cached("delete from users where id = $1").await?;
     Ok(client.execute(&statement, &[&id]).await? > 0)
 }
 
-/// Puts a hash of newer parameters in the place of the one that was just checked, unless that has changed since.
+/// Replaces the hash that was just verified by one with current parameters, unless it has changed since.
 pub async fn rehash(client: &impl GenericClient, id: Uuid, old_hash: &str, new_hash: &str) -> Result<(), StoreError> {
     let statement =
         client.prepare_cached("update users set password_hash = $3 where id = $1 and password_hash = $2").await?;

@@ -1,4 +1,4 @@
-//! The rows, in the order they are measured. One more is one more [`Row`] in this list.
+//! The rows, in the order in which they are measured. A new [`Row`] goes into [`ALL`].
 
 pub mod failing_login;
 pub mod growth;
@@ -14,9 +14,9 @@ pub mod tail;
 pub mod under_attack;
 pub mod uploads;
 
-use crate::row::Row;
+use crate::harness::row::Row;
 
-/// All of them. Those that start a part anew come last: its caches are cold then.
+/// All rows. Those that restart a service come last, because its caches are cold afterwards.
 pub const ALL: &[Row] = &[
     me::ITSELF,
     me::THROUGH_NGINX,

@@ -1,25 +1,24 @@
-//! The services as commands: help, bad settings.
+//! The command lines of the services: help, and errors for invalid settings.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn run(service: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let own = std::env::current_exe().unwrap();
-    let binary: PathBuf = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap().join(service);
-    Command::new(binary).args(arguments).env_clear().envs(settings.iter().copied()).output().unwrap()
+use crate::support::service;
+
+fn run(name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    service(name).args(arguments).env_clear().envs(settings.iter().copied()).output().unwrap()
 }
 
-/// Checks that it ends with this code and one line on standard error that has all the parts.
+/// Asserts this exit code, and one line on standard error that contains all the parts.
 #[track_caller]
-fn ends(output: &Output, code: i32, parts: &[&str]) {
+fn assert_fails(output: &Output, code: i32, parts: &[&str]) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), error.lines().count()), (Some(code), 1), "{error}");
     assert!(parts.iter().all(|part| error.contains(part)), "{error}");
 }
 
 #[test]
-fn a_bad_setting_is_one_line_that_names_it_what_it_was_and_what_it_may_be() {
-    for (service, name, value, may_be) in [
+fn an_invalid_setting_is_one_line_with_its_name_value_and_valid_values() {
+    for (service, name, value, valid) in [
         ("auth-api", "LISTEN", "nowhere", "an address and a port"),
         ("auth-api", "ACCESS_TOKEN_TTL_SECONDS", "0", "a whole number from 1 to 86400 (seconds)"),
         ("auth-api", "ACCESS_TOKEN_TTL_SECONDS", "5m", "a whole number from 1 to 86400 (seconds)"),
@@ -32,44 +31,45 @@ fn a_bad_setting_is_one_line_that_names_it_what_it_was_and_what_it_may_be() {
         ("media-server", "PICTURE_BYTES_MAX", "10MB", "a whole number"),
         ("media-server", "LOG_LEVEL", "loud", "error, warn, info, debug or trace"),
     ] {
-        ends(&run(service, &["serve"], &[(name, value)]), 2, &[name, value, may_be]);
+        assert_fails(&run(service, &["serve"], &[(name, value)]), 2, &[name, value, valid]);
     }
 }
 
 #[test]
-fn a_setting_that_may_hold_a_password_is_not_repeated() {
+fn an_invalid_setting_that_may_hold_a_password_is_not_printed() {
     for (name, value) in [("DATABASE_URL", "hunter2"), ("REDIS_URL", "hunter2")] {
         let output = run("auth-api", &["serve"], &[(name, value)]);
-        ends(&output, 2, &[name]);
+        assert_fails(&output, 2, &[name]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
     }
 }
 
 #[test]
-fn a_redis_that_cannot_be_addressed_is_one_line_that_says_what_may_be() {
+fn an_invalid_redis_url_or_ca_file_is_one_line() {
     for url in ["redis-sentinel://a", "redis://a,b", "redis-cluster://a/1", "http://a"] {
-        ends(&run("auth-api", &["serve"], &[("REDIS_URL", url)]), 2, &["REDIS_URL", "redis-cluster://HOST:PORT"]);
-    }
-    let no_authority = std::env::current_exe().unwrap();
-    for file in ["/nowhere/ca.pem", no_authority.to_str().unwrap()] {
-        let settings = [("REDIS_URL", "rediss://a"), ("REDIS_CA_FILE", file)];
-        ends(&run("auth-api", &["serve"], &settings), 2, &["REDIS_CA_FILE", file, "PEM"]);
-    }
-}
-
-#[test]
-fn a_secret_that_is_missing_is_one_line() {
-    for service in ["auth-api", "media-server"] {
-        ends(
-            &run(service, &["serve"], &[("MEDIA_SECRET_FILE", "/nowhere/secret")]),
-            1,
-            &["MEDIA_SECRET_FILE", "/nowhere/secret"],
+        assert_fails(
+            &run("auth-api", &["serve"], &[("REDIS_URL", url)]),
+            2,
+            &["REDIS_URL", "redis-cluster://HOST:PORT"],
         );
     }
+    let no_certificate = std::env::current_exe().unwrap();
+    for file in ["/nowhere/ca.pem", no_certificate.to_str().unwrap()] {
+        let settings = [("REDIS_URL", "rediss://a"), ("REDIS_CA_FILE", file)];
+        assert_fails(&run("auth-api", &["serve"], &settings), 2, &["REDIS_CA_FILE", file, "PEM"]);
+    }
 }
 
 #[test]
-fn help_tells_every_setting_with_its_default() {
+fn a_missing_secret_file_is_one_line() {
+    for service in ["auth-api", "media-server"] {
+        let output = run(service, &["serve"], &[("MEDIA_SECRET_FILE", "/nowhere/secret")]);
+        assert_fails(&output, 1, &["MEDIA_SECRET_FILE", "/nowhere/secret"]);
+    }
+}
+
+#[test]
+fn help_lists_settings_with_their_defaults() {
     for (service, lines) in [
         (
             "auth-api",
@@ -87,6 +87,6 @@ fn help_tells_every_setting_with_its_default() {
         let help = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && lines.iter().all(|line| help.contains(line)), "{help}");
         assert!(run(service, &["--version"], &[]).status.success());
-        ends(&run(service, &["dance"], &[]), 2, &["dance", "serve"]);
+        assert_fails(&run(service, &["dance"], &[]), 2, &["dance", "serve"]);
     }
 }

@@ -1,7 +1,7 @@
-//! What only containers show: who reaches whom, what an image holds, replicas that come and go, settings that are wrong.
+//! Properties of the containers only: network isolation, contents of images, scaling, checks of settings.
 //!
-//! Ignored but in `deploy/test-containers`, which starts the stack that these take to pieces, one after the other. It
-//! names docker-compose in `COMPOSE` and the stack in `COMPOSE_PROJECT_NAME`.
+//! Ignored unless run by `deploy/test-containers`, one after the other, as they stop and scale the stack that it starts. It
+//! passes the compose command in `COMPOSE` and the name of the stack in `COMPOSE_PROJECT_NAME`.
 
 mod checks;
 mod connections;
@@ -13,12 +13,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use shared::settings::Settings;
-use tokio::time::{Instant, sleep};
 
-/// What nginx and the replicas may take to know of each other.
-const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+use crate::support::wait_until;
 
-/// The services that stay.
+/// The staleness bound of caches, and of the replicas that nginx knows.
+const STALENESS_MAX: Duration = Duration::from_secs(2);
+
+/// The services that keep running.
 const SERVICES: [&str; 5] = ["postgres", "redis", "auth-api", "media-server", "nginx"];
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -39,7 +40,7 @@ fn compose(arguments: &[&str]) -> Output {
     Command::new(words.next().unwrap()).args(words).args(arguments).current_dir(ROOT).output().unwrap()
 }
 
-/// What a command that must succeed has printed.
+/// The output of a command, which must have succeeded.
 #[track_caller]
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
@@ -51,7 +52,7 @@ fn containers(service: &str) -> Vec<String> {
     listed(&["ps", "--quiet"], &[&format!("label=com.docker.compose.service={service}")])
 }
 
-/// Those of the whole stack that `docker ps` lists.
+/// Lists containers of the stack.
 fn listed(command: &[&str], filters: &[&str]) -> Vec<String> {
     let own = format!("label=com.docker.compose.project={}", setting("COMPOSE_PROJECT_NAME"));
     let mut arguments = command.to_vec();
@@ -73,17 +74,14 @@ fn inside(container: &str, command: &str) -> Output {
     docker(&["exec", container, "sh", "-c", command])
 }
 
-/// A container's address on each of its networks.
+/// The addresses of a container on all its networks.
 fn addresses(container: &str) -> Vec<String> {
     let all = inspect(container, "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}");
     all.split_whitespace().map(ToOwned::to_owned).collect()
 }
 
-async fn is_healthy(service: &str) {
-    let until = Instant::now() + Duration::from_mins(1);
-    let is_well = |container: &String| inspect(container, "{{.State.Health.Status}}") == "healthy";
-    while !containers(service).iter().all(is_well) {
-        assert!(Instant::now() < until, "{service} is not healthy");
-        sleep(Duration::from_millis(200)).await;
-    }
+async fn wait_until_healthy(service: &str) {
+    let is_healthy = |container: &String| inspect(container, "{{.State.Health.Status}}") == "healthy";
+    let are_healthy = async || containers(service).iter().all(is_healthy);
+    wait_until(&format!("{service} is healthy"), Duration::from_mins(1), are_healthy).await;
 }

@@ -1,7 +1,8 @@
-//! The API, tested over its front door, as `http-api.md` has it: one file per noun.
+//! Tests of the API over sockets: one directory per area, one file per noun. `commands` tests the command lines.
 //!
-//! `STACK=DIR/env` names a running stack (`deploy/test` starts one); what stops parts of a stack, or needs settings of
-//! its own, starts a private one. `deploy/test-containers` runs them against containers, and [`containers`] there only.
+//! `STACK=DIR/env` names a running stack (`deploy/test` starts one); tests that stop parts of a stack, or need settings of
+//! their own, start a private one. `deploy/test-containers` runs the tests against containers, and [`containers`] only
+//! there.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,38 +14,10 @@
     reason = "a test ends with its first surprise"
 )]
 
-mod bodies;
-mod bucket_faults;
-mod cleaning;
 mod commands;
-mod connections;
 mod containers;
-mod crashes;
-mod delete_me;
-mod disk_faults;
-mod everywhere;
-mod forged_tokens;
-mod front;
-mod keys;
-mod login;
-mod logs;
-mod me;
-mod orphans;
-mod outages;
-mod overload;
-mod picture_cache;
+mod endpoints;
+mod faults;
 mod pictures;
-mod postgres_faults;
-mod redis_topologies;
-mod refresh;
-mod refreshing_clients;
-mod register;
-mod renditions;
-mod request_limits;
-mod revocation;
-mod rotation;
-mod sessions;
-mod storage;
+mod redis;
 mod support;
-mod throttle;
-mod update;

@@ -1,60 +1,53 @@
-//! What tests are written with: a client, people, pictures, and a look into the stores.
+//! A client, users, pictures, services and stores for the tests.
 
-mod answer;
 mod api;
 mod certificates;
-mod endurance;
-mod faults;
 mod load;
 mod media_server;
-mod person;
-mod photos;
+mod pictures;
+mod polling;
+mod process;
 mod proxy;
 mod redis_nodes;
 mod replica;
+mod response;
 mod s3_server;
+mod stacks;
 mod stores;
+mod throttling;
+mod under_fault;
+mod user;
 
-pub use answer::Answer;
 pub use api::{Api, Form, send};
 pub use certificates::Certificates;
-pub use endurance::endure;
-pub use faults::{is_back, is_in_order, is_unavailable, turns_unavailable, until, within_deadline};
-pub use load::{Asks, Load};
+pub use load::{LoadClient, LoadGenerator};
 pub use media_server::MediaServer;
-pub use person::{PASSWORD, Person, claims};
-pub use photos::{drawn, jpeg, photographs};
+pub use pictures::{PHOTOGRAPHS, drawn, encoded, extension_of, jpeg, largest_photograph, path_of, photographs, pixels};
+pub use polling::{
+    assert_unavailable, statuses_under_fault, wait_until, wait_until_ok, wait_until_recovered, wait_until_signed_out,
+    wait_until_unavailable, within_deadline,
+};
+pub use process::{Process, Scratch, files_below, service};
 pub use proxy::{Fault, Proxy};
 pub use redis_nodes::RedisNode;
-pub use replica::{Replica, Scratch, auth_api_command};
+pub use replica::{Replica, auth_api_command};
+pub use response::Response;
 pub use s3_server::S3Server;
+pub use stacks::{OwnStack, env_file, stack};
 pub use stores::{keys_directory, postgres, redis};
+pub use throttling::{FAILURES_PER_ACCOUNT, assert_throttled, guess_concurrently, ipv4, login_from, move_back};
+pub use under_fault::run_under_fault;
+pub use user::{PASSWORD, TestUser, claims, register, registration, registration_form, unique_email};
 
-use std::path::PathBuf;
-use std::sync::LazyLock;
-
-use deploy::Env;
+use shared::media_api::ImageId;
 use shared::random::Random;
-use shared::settings::Settings;
 
-/// The file that `STACK` names.
-pub fn env_file() -> PathBuf {
-    let path = Settings::from_environment().path("STACK", "", "the env file of a running stack");
-    assert!(
-        path.is_file(),
-        "STACK={} is no file: run deploy/test, or STACK=.data/env beside a running deploy/up",
-        path.display()
-    );
-    path
-}
-
-/// The running stack that most tests share.
-pub fn stack() -> &'static Env {
-    static STACK: LazyLock<Env> = LazyLock::new(|| Env::read(env_file()).expect("STACK is the env file of a stack"));
-    &STACK
-}
-
-/// A text that no other test has: they share one stack, and its accounts.
+/// A text that no other test uses: the tests share one stack and its accounts.
 pub fn unique() -> String {
     hex::encode(Random::system().bytes::<8>())
+}
+
+/// A new picture id, in hexadecimal.
+pub fn image_id() -> String {
+    ImageId::new(&Random::system()).hex()
 }

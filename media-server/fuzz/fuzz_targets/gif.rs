@@ -5,24 +5,24 @@ mod property;
 use bytes::Bytes;
 use gif::{DecodeOptions, DecodingError, Frame};
 use libfuzzer_sys::fuzz_target;
-use media_server::images::work::Work;
-use media_server::images::{self, PictureLimits, Refusal};
+use media_server::formats::work::Work;
+use media_server::formats::{self, ImageError, PictureLimits};
 use shared::media_api::ImageKind;
 
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 1024 * 1024 };
 
 fuzz_target!(|data: &[u8]| {
-    let is_accepted = property::check(data, ImageKind::Gif, |picture| frames(picture).ok());
-    let Ok(cleaned) = images::clean(&Bytes::copy_from_slice(data)) else { return };
-    if !is_accepted && frames(cleaned.bytes()).is_ok_and(|frames| frames.len() > 1) {
-        let refusal = cleaned.memory_bytes(LIMITS).err().or_else(|| cleaned.decode(&mut Work::default()).err());
+    let is_verified = property::check(data, ImageKind::Gif, |picture| frames(picture).ok());
+    let Ok(stripped) = formats::strip_metadata(&Bytes::copy_from_slice(data)) else { return };
+    if !is_verified && frames(stripped.bytes()).is_ok_and(|frames| frames.len() > 1) {
+        let error = stripped.memory_bytes(LIMITS).err().or_else(|| stripped.verify(&mut Work::default()).err());
         let is_by_limits =
-            matches!(refusal, Some(Refusal::TooManyPixels(_) | Refusal::Sides | Refusal::TooMuchWork { .. }));
-        assert!(is_by_limits, "another decoder shows it: {refusal:?}");
+            matches!(error, Some(ImageError::TooManyPixels(_) | ImageError::Sides | ImageError::TooMuchWork { .. }));
+        assert!(is_by_limits, "the gif crate shows it: {error:?}");
     }
 });
 
-/// All of each frame: where, for how long, transparent or not, in which colours.
+/// Returns all fields of each frame.
 fn frames(picture: &[u8]) -> Result<Vec<String>, DecodingError> {
     let mut decoder = DecodeOptions::new().read_info(picture)?;
     let mut frames = vec![format!("{:?} {:?}", decoder.repeat(), decoder.global_palette())];

@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     property::check(data, ImageKind::Jpeg, pixels);
 });
 
-/// zune-jpeg panics on some files, which is not to end the run.
+/// Decodes with zune-jpeg, which panics on some files.
 fn pixels(picture: &[u8]) -> Option<Vec<u8>> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

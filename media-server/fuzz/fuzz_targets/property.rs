@@ -1,42 +1,42 @@
-//! What holds for whatever is uploaded: it is refused, or what is kept of it is clean, and has the same pixels.
+//! Invariants of any upload: it is rejected, or stripping and verifying it is idempotent and keeps the pixels.
 
 use bytes::Bytes;
-use media_server::images::work::Work;
-use media_server::images::{self, Accepted, PictureLimits};
-use media_server::renditions::Source;
+use media_server::formats::work::Work;
+use media_server::formats::{self, PictureLimits, VerifiedImage};
+use media_server::renditions::RenderInput;
 use shared::media_api::ImageKind;
 
-/// Small, so that much is tried.
+/// Small, for many runs per second.
 const LIMITS: PictureLimits = PictureLimits { pixels_max: 1024 * 1024 };
 
-/// Steps that a decoder counts at a time, at most: a row of blocks, or a lossy image.
+/// The most steps that a decoder spends at once: a row of blocks, or a lossy image.
 const STEPS_AT_ONCE: u64 = 1 << 21;
 
-/// Accepts a picture, and sees that its decoder keeps its budget.
-fn accept(data: &[u8]) -> Option<Accepted> {
-    let cleaned = images::clean(&Bytes::copy_from_slice(data)).ok()?;
-    cleaned.memory_bytes(LIMITS).ok()?;
+/// Strips and verifies, and asserts that the decoder keeps its budget.
+fn strip_and_verify(data: &[u8]) -> Option<VerifiedImage> {
+    let stripped = formats::strip_metadata(&Bytes::copy_from_slice(data)).ok()?;
+    stripped.memory_bytes(LIMITS).ok()?;
     let mut work = Work::default();
-    let accepted = cleaned.decode(&mut work);
+    let verified = stripped.verify(&mut work);
     assert!(work.spent() <= work.budget().saturating_add(STEPS_AT_ONCE), "{work:?}");
-    accepted.ok()
+    verified.ok()
 }
 
-/// Whether the picture was accepted. `pixels` decodes one by another way than ours, if it can.
+/// Asserts the invariants; returns whether the file was verified. `pixels` decodes with another decoder.
 pub fn check<Pixels: PartialEq>(data: &[u8], kind: ImageKind, pixels: impl Fn(&[u8]) -> Option<Pixels>) -> bool {
-    if images::kind(data) != Some(kind) {
+    if formats::detect_kind(data) != Some(kind) {
         return false;
     }
-    let Some(accepted) = accept(data) else { return false };
-    let again = images::accept(&accepted.bytes, LIMITS).expect("what was accepted is again");
-    assert_eq!(again.bytes.as_ptr(), accepted.bytes.as_ptr(), "what is clean is not copied");
-    assert_eq!(again.bytes, accepted.bytes, "what is clean is not changed");
-    if accepted.bytes != data
+    let Some(verified) = strip_and_verify(data) else { return false };
+    let again = formats::verify(&verified.bytes, LIMITS).expect("a verified file verifies again");
+    assert_eq!(again.bytes.as_ptr(), verified.bytes.as_ptr(), "a clean file is not copied");
+    assert_eq!(again.bytes, verified.bytes, "a clean file is not changed");
+    if verified.bytes != data
         && let Some(before) = pixels(data)
     {
-        assert!(pixels(&accepted.bytes) == Some(before), "the pixels changed");
+        assert!(pixels(&verified.bytes) == Some(before), "the pixels changed");
     }
-    let rendition = Source::Picture(accepted.bytes).rendition(16, &mut Work::default());
-    assert!(rendition.is_ok(), "what was accepted has renditions: {rendition:?}");
+    let rendition = RenderInput::Original(verified.bytes).render(16, &mut Work::default());
+    assert!(rendition.is_ok(), "a verified file has renditions: {rendition:?}");
     true
 }

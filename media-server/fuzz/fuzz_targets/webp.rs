@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     property::check(data, ImageKind::Webp, |picture| frames(picture).ok());
 });
 
-/// image-webp 0.2.4 takes a chunk that begins in the ten bytes after the file's end (RFC 9649, section 2.4) for a part of it.
+/// Cut at the end of the file (RFC 9649, section 2.4): image-webp 0.2.4 reads a chunk that starts in the ten bytes after it.
 fn frames(picture: &[u8]) -> Result<Vec<Vec<u8>>, DecodingError> {
     let size = picture.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |size| u32::from_le_bytes(*size) as usize);
     let picture = picture.get(..8 + size).unwrap_or(picture);

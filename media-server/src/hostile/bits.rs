@@ -1,4 +1,4 @@
-//! Writes bits, the lowest of a byte first, as lossless WebP and deflate have them.
+//! Bit writer, least significant bit of a byte first: lossless WebP, deflate, LZW.
 
 #[derive(Clone, Default)]
 pub(crate) struct BitWriter {

@@ -1,11 +1,11 @@
-//! GIF: frames, codes and blocks that are costlier than their few bytes (`GIF89a`, 1990).
+//! GIF (`GIF89a`, 1990) with costly frames, codes and blocks.
 
 use shared::media_api::ImageKind;
 
 use super::bits::BitWriter;
 use super::{HostilePicture, ordinary};
 
-/// The largest code size that decoders take: tables begin with 2,050 entries.
+/// The largest code size that decoders accept: tables start with 2,050 entries.
 const CODE_SIZE_MAX: u8 = 11;
 
 /// A screen of `side` pixels and two colours, without an image.
@@ -31,7 +31,7 @@ fn hostile(name: &'static str, blocks: &[u8], side: u16, pixels: usize) -> Hosti
     HostilePicture::new(name, ImageKind::Gif, picture, pixels)
 }
 
-/// 65,000 frames of one pixel, each with another code size than the one before, for which a decoder makes new tables: 1 MB.
+/// 65,000 frames of one pixel with alternating code sizes, so that a decoder allocates new tables: 1 MB.
 pub(super) fn tiny_frames() -> HostilePicture {
     let frame = |code_size: u8| {
         let bits = u32::from(code_size) + 1;
@@ -43,7 +43,7 @@ pub(super) fn tiny_frames() -> HostilePicture {
     hostile("gif-tiny-frames", &pair.repeat(32_500), 1, 65_000)
 }
 
-/// One pixel, and before it 6.6 million times the code that empties the table: 10 MB.
+/// 6.6 million clear codes before one pixel: 10 MB.
 pub(super) fn clear_codes() -> HostilePicture {
     let mut data = BitWriter::default();
     let (clear, bits) = (1 << CODE_SIZE_MAX, u32::from(CODE_SIZE_MAX) + 1);
@@ -56,7 +56,7 @@ pub(super) fn clear_codes() -> HostilePicture {
 pub(super) fn short_sub_blocks() -> HostilePicture {
     const SIDE: u16 = 2048;
     let mut data = BitWriter::default();
-    // Emptied before it grows, so that each pixel has a code of 9 bits.
+    // Cleared before it grows, so that each pixel has a code of 9 bits.
     for (index, sample) in ordinary::noise(usize::from(SIDE) * usize::from(SIDE)).into_iter().enumerate() {
         if index % 250 == 0 {
             data.write(256, 9);

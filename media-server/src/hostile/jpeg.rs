@@ -1,21 +1,18 @@
-//! JPEG: scans, tables and restarts that are costlier than their few bytes (T.81).
+//! JPEG (T.81) with costly scans, tables and restarts.
 
 use shared::media_api::ImageKind;
 
 use super::HostilePicture;
-
-fn segment(marker: u8, data: &[u8]) -> Vec<u8> {
-    [[0xff, marker].as_slice(), &(data.len() as u16 + 2).to_be_bytes(), data].concat()
-}
+use super::containers::jpeg_segment;
 
 /// A frame header of components of full resolution, 1 to `components`.
 fn frame(marker: u8, width: u16, height: u16, components: u8) -> Vec<u8> {
     let mut data = [[8].as_slice(), &height.to_be_bytes(), &width.to_be_bytes(), &[components]].concat();
     (1..=components).for_each(|id| data.extend_from_slice(&[id, 0x11, 0]));
-    segment(marker, &data)
+    jpeg_segment(marker, &[&data])
 }
 
-/// A Huffman table of one word, `0`.
+/// A Huffman table of the codeword `0`.
 fn table(kind: u8, value: u8) -> Vec<u8> {
     [[kind, 1].as_slice(), &[0; 15], &[value]].concat()
 }
@@ -24,11 +21,11 @@ fn scan(components: &[u8], band: [u8; 3], data: &[u8]) -> Vec<u8> {
     let mut header = vec![components.len() as u8];
     header.extend(components.iter().flat_map(|id| [*id, 0]));
     header.extend_from_slice(&band);
-    [segment(0xda, &header).as_slice(), data].concat()
+    [jpeg_segment(0xda, &[&header]).as_slice(), data].concat()
 }
 
 fn picture(segments: &[Vec<u8>]) -> Vec<u8> {
-    let quantization = segment(0xdb, &[[0].as_slice(), &[1; 64]].concat());
+    let quantization = jpeg_segment(0xdb, &[&[0], &[1; 64]]);
     [[0xff, 0xd8].as_slice(), &quantization, &segments.concat(), &[0xff, 0xd9]].concat()
 }
 
@@ -36,17 +33,17 @@ fn hostile(name: &'static str, picture: Vec<u8>, pixels: usize) -> HostilePictur
     HostilePicture::new(name, ImageKind::Jpeg, picture, pixels)
 }
 
-/// 64 scans of 39 megapixels that hold nothing: 0.3 MB.
+/// 64 empty scans of 39 megapixels: 0.3 MB.
 pub(super) fn many_scans() -> HostilePicture {
     const SIDE: u16 = 6240;
     const BLOCKS: usize = (SIDE as usize / 8) * (SIDE as usize / 8);
     // A DC difference of 0 is one bit, and a run of 16,384 blocks without coefficients `0` and 14 bits.
-    let tables = segment(0xc4, &[table(0x00, 0), table(0x10, 0xe0)].concat());
+    let tables = jpeg_segment(0xc4, &[&table(0x00, 0), &table(0x10, 0xe0)]);
     let mut segments = vec![frame(0xc2, SIDE, SIDE, 3), tables];
     segments.push(scan(&[1, 2, 3], [0, 0, 0], &padded(BLOCKS * 3)));
     for index in 0..63u8 {
         let coefficient = index % 63 + 1;
-        segments.push(scan(&[index % 3 + 1], [coefficient, coefficient, 0], &end_of_bands(BLOCKS)));
+        segments.push(scan(&[index % 3 + 1], [coefficient, coefficient, 0], &eob_runs(BLOCKS)));
     }
     let picture = hostile("jpeg-many-scans", picture(&segments), usize::from(SIDE) * usize::from(SIDE));
     HostilePicture { is_progressive: true, ..picture }
@@ -61,8 +58,8 @@ fn padded(count: usize) -> Vec<u8> {
     data
 }
 
-/// Runs of 16,384 to 32,767 blocks that make `blocks`, with the word `0` and 14 bits each.
-fn end_of_bands(mut blocks: usize) -> Vec<u8> {
+/// Runs of 16,384 to 32,767 blocks that make `blocks`, each the codeword `0` and 14 bits.
+fn eob_runs(mut blocks: usize) -> Vec<u8> {
     const LEAST: usize = 1 << 14;
     let (mut bits, mut data, mut count) = (0u64, Vec::new(), 0);
     while blocks > 0 {
@@ -87,8 +84,9 @@ fn end_of_bands(mut blocks: usize) -> Vec<u8> {
 
 /// 550,000 Huffman tables, each of which replaces the one before: 9.9 MB.
 pub(super) fn many_tables() -> HostilePicture {
-    let tables = segment(0xc4, &table(0x10, 0).repeat(3_600)).repeat(153);
-    let segments = [frame(0xc0, 8, 8, 1), segment(0xc4, &table(0x00, 0)), tables, scan(&[1], [0, 63, 0], &padded(2))];
+    let tables = jpeg_segment(0xc4, &[&table(0x10, 0).repeat(3_600)]).repeat(153);
+    let segments =
+        [frame(0xc0, 8, 8, 1), jpeg_segment(0xc4, &[&table(0x00, 0)]), tables, scan(&[1], [0, 63, 0], &padded(2))];
     hostile("jpeg-many-tables", picture(&segments), 64)
 }
 
@@ -103,7 +101,7 @@ pub(super) fn many_restarts() -> HostilePicture {
             data.extend_from_slice(&[0xff, 0xd0 + (block % 8) as u8]);
         }
     }
-    let tables = segment(0xc4, &[table(0x00, 0), table(0x10, 0)].concat());
-    let segments = [frame(0xc0, SIDE, SIDE, 1), tables, segment(0xdd, &[0, 1]), scan(&[1], [0, 63, 0], &data)];
+    let tables = jpeg_segment(0xc4, &[&table(0x00, 0), &table(0x10, 0)]);
+    let segments = [frame(0xc0, SIDE, SIDE, 1), tables, jpeg_segment(0xdd, &[&[0, 1]]), scan(&[1], [0, 63, 0], &data)];
     hostile("jpeg-many-restarts", picture(&segments), usize::from(SIDE) * usize::from(SIDE))
 }

@@ -1,11 +1,11 @@
-//! Ordinary pictures: noise, which costs every decoder the most for its pixels and bytes.
+//! Baselines: images of noise, which costs every decoder the most for its pixels and bytes.
 
 use std::num::Wrapping;
 
 /// The largest upload by default, in bytes.
 const BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Pseudorandom bytes, the same each time (Marsaglia's xorshift).
+/// Deterministic pseudorandom bytes (Marsaglia's xorshift).
 pub(super) fn noise(count: usize) -> Vec<u8> {
     let mut state = Wrapping(0x9e37_79b9_7f4a_7c15_u64);
     let mut bytes = Vec::with_capacity(count + 8);
@@ -19,7 +19,7 @@ pub(super) fn noise(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Width and height of a square of at least so many pixels.
+/// Returns width and height of a square of at least `pixels`.
 pub(super) fn square(pixels: usize) -> (u32, u32) {
     let side = pixels.isqrt() as u32 + 1;
     (side, side)
@@ -35,7 +35,7 @@ pub(super) fn webp(pixels: usize, bytes: usize) -> Vec<u8> {
     picture
 }
 
-/// A GIF of noise in 256 colours.
+/// A GIF of noise in 256 colors.
 pub(super) fn gif(pixels: usize, bytes: usize) -> Vec<u8> {
     let (width, height) = square(pixels.max(bytes * 3 / 4));
     let mut picture = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn gif(pixels: usize, bytes: usize) -> Vec<u8> {
     picture
 }
 
-/// A PNG of gradients with noise, as a photograph has it, of as many pixels for its bytes as fit into 10 MiB.
+/// A PNG of gradients with noise, like a photograph, of as many pixels for its bytes as fit into 10 MiB.
 pub(super) fn png(pixels: usize, bytes: usize) -> Vec<u8> {
     [50, 48, 46, 44, 42, 40]
         .into_iter()
@@ -73,7 +73,7 @@ fn png_of(pixels: usize) -> Vec<u8> {
     picture
 }
 
-/// A JPEG of noise and soft colours, progressive or not, of the best quality that fits into 10 MiB.
+/// A JPEG of gradients with noise, of the best quality that fits into 10 MiB.
 pub(super) fn jpeg(pixels: usize, bytes: usize, is_progressive: bool) -> Vec<u8> {
     let (width, height) = square(pixels.max(bytes * 5 / 4));
     let samples = photograph(width, height);
@@ -88,7 +88,7 @@ pub(super) fn jpeg(pixels: usize, bytes: usize, is_progressive: bool) -> Vec<u8>
     [90, 60, 30, 10, 1].into_iter().map(encoded).find(|picture| picture.len() <= BYTES_MAX).unwrap()
 }
 
-/// Samples of red, green and blue: gradients with six bits of noise.
+/// RGB samples of gradients with five bits of noise.
 fn photograph(width: u32, height: u32) -> Vec<u8> {
     let mut samples = noise(width as usize * height as usize * 3);
     for (row, samples) in samples.chunks_exact_mut(width as usize * 3).enumerate() {

@@ -1,9 +1,10 @@
-//! WebP: prefix codes that cost a decoder more than the bits that they are written in (RFC 9649, section 6.2).
+//! WebP (RFC 9649, section 6.2) with costly prefix codes.
 
 use shared::media_api::ImageKind;
 
 use super::HostilePicture;
 use super::bits::BitWriter;
+use super::containers::{riff_chunk, webp_file};
 
 /// Bits of the largest colour cache, which adds 2,048 symbols to an alphabet.
 const CACHE_BITS: u32 = 11;
@@ -26,7 +27,7 @@ fn uniform(bits: &mut BitWriter, of_order: u32, number: Option<(u32, u32)>) {
     }
 }
 
-/// What a group of codes is made of.
+/// The codes of a prefix code group.
 #[derive(Clone, Copy)]
 enum Group {
     /// Five codes of one symbol: 20 bits.
@@ -67,16 +68,6 @@ fn groups(side: u32, count: u32, group: Group, has_header: bool) -> Vec<u8> {
     bits.finish()
 }
 
-fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
-    let padding = [0u8];
-    let length = (data.len() as u32).to_le_bytes();
-    [name.as_slice(), &length, data, &padding[..data.len() % 2]].concat()
-}
-
-fn file(chunks: &[u8]) -> Vec<u8> {
-    [b"RIFF", (chunks.len() as u32 + 4).to_le_bytes().as_slice(), b"WEBP", chunks].concat()
-}
-
 fn u24(value: u32) -> [u8; 3] {
     let [low, middle, high, _] = value.to_le_bytes();
     [low, middle, high]
@@ -84,18 +75,18 @@ fn u24(value: u32) -> [u8; 3] {
 
 fn extended(flags: u8, side: u32, rest: &[u8]) -> Vec<u8> {
     let header = [[flags, 0, 0, 0].as_slice(), &u24(side - 1), &u24(side - 1)].concat();
-    file(&[chunk(*b"VP8X", &header), rest.to_vec()].concat())
+    webp_file(&[riff_chunk(b"VP8X", &header), rest.to_vec()].concat())
 }
 
 /// An animation of `count` frames that are all `image`.
 fn animation(side: u32, count: usize, image: &[u8]) -> Vec<u8> {
     let place = [u24(0), u24(0), u24(side - 1), u24(side - 1), u24(40)].concat();
-    let frame = chunk(*b"ANMF", &[place.as_slice(), &[0], image].concat());
-    extended(0x12, side, &[chunk(*b"ANIM", &[0; 6]), frame.repeat(count)].concat())
+    let frame = riff_chunk(b"ANMF", &[place.as_slice(), &[0], image].concat());
+    extended(0x12, side, &[riff_chunk(b"ANIM", &[0; 6]), frame.repeat(count)].concat())
 }
 
 fn lossless(data: &[u8]) -> Vec<u8> {
-    chunk(*b"VP8L", data)
+    riff_chunk(b"VP8L", data)
 }
 
 fn hostile(name: &'static str, picture: Vec<u8>, pixels: usize) -> HostilePicture {
@@ -104,12 +95,12 @@ fn hostile(name: &'static str, picture: Vec<u8>, pixels: usize) -> HostilePictur
 
 /// One pixel, 65,536 groups of which one is used: 164 kB.
 pub(super) fn unused_groups() -> HostilePicture {
-    hostile("webp-unused-groups", file(&lossless(&groups(1, 1 << 16, Group::Least, true))), 1)
+    hostile("webp-unused-groups", webp_file(&lossless(&groups(1, 1 << 16, Group::Least, true))), 1)
 }
 
 /// One pixel and 5,000 groups of the largest alphabets: 72 kB.
 pub(super) fn wide_groups() -> HostilePicture {
-    hostile("webp-wide-groups", file(&lossless(&groups(1, 5_000, Group::Wide, true))), 1)
+    hostile("webp-wide-groups", webp_file(&lossless(&groups(1, 5_000, Group::Wide, true))), 1)
 }
 
 /// The same 137 times in an animation: 9.9 MB.
@@ -120,7 +111,7 @@ pub(super) fn frames_of_groups() -> HostilePicture {
 
 /// Groups of 2,848 codewords in 35 bytes each: 2.3 MB.
 pub(super) fn dense_codes() -> HostilePicture {
-    hostile("webp-dense-codes", file(&lossless(&groups(1, 1 << 16, Group::Dense, true))), 1)
+    hostile("webp-dense-codes", webp_file(&lossless(&groups(1, 1 << 16, Group::Dense, true))), 1)
 }
 
 /// A megapixel of codewords that are all longer than a table of 8 bits resolves.
@@ -137,7 +128,7 @@ pub(super) fn long_codewords() -> HostilePicture {
         bits.write(0xff, 8);
         bits.write(codeword.reverse_bits() >> 25, 7);
     }
-    hostile("webp-long-codewords", file(&lossless(&bits.finish())), (SIDE * SIDE) as usize)
+    hostile("webp-long-codewords", webp_file(&lossless(&bits.finish())), (SIDE * SIDE) as usize)
 }
 
 /// Codeword lengths 1 to 8, and 128 of 15 bits.
@@ -164,13 +155,13 @@ pub(super) fn tiny_lossless_frames() -> HostilePicture {
 
 /// 65,000 lossy frames of one pixel: 4.5 MB.
 pub(super) fn tiny_lossy_frames() -> HostilePicture {
-    hostile("webp-tiny-lossy-frames", animation(1, 65_000, &chunk(*b"VP8 ", LOSSY_PIXEL)), 65_000)
+    hostile("webp-tiny-lossy-frames", animation(1, 65_000, &riff_chunk(b"VP8 ", LOSSY_PIXEL)), 65_000)
 }
 
 /// An alpha plane of 65,536 groups under a lossy pixel: 0.9 MB.
 pub(super) fn groups_of_an_alpha_plane() -> HostilePicture {
     let alpha = [[1].as_slice(), &groups(1, 1 << 16, Group::Wide, false)].concat();
-    let image = [chunk(*b"ALPH", &alpha), chunk(*b"VP8 ", LOSSY_PIXEL)].concat();
+    let image = [riff_chunk(b"ALPH", &alpha), riff_chunk(b"VP8 ", LOSSY_PIXEL)].concat();
     hostile("webp-groups-of-alpha", extended(0x10, 1, &image), 1)
 }
 

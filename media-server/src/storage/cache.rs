@@ -1,11 +1,11 @@
-//! Small pictures that were asked for lately, in this process's memory.
+//! In-memory cache of small objects.
 //!
-//! A picture never changes, so that all that can be wrong here is that it has been deleted. This process's deletions are
-//! heeded at once; for those of others, the storage is asked again when it was last asked [`TRUSTED`] ago.
+//! An object never changes, so a cache entry can only be stale because its picture has been deleted. Deletions of this process
+//! invalidate it at once; for those of other replicas, an entry is revalidated [`REVALIDATE_AFTER`] after its last validation.
 //!
-//! A deleted picture is to be gone everywhere 2 s after its deletion was acknowledged. What nginx gets from here was in the
-//! storage [`TRUSTED`] before it asked at most, and it keeps that for 1 s at most after it asked (see `delivery::front`): so
-//! after 1.5 s nobody gets it who asks then.
+//! Staleness bound: a deleted picture is gone everywhere 2 s after its deletion was acknowledged. nginx gets an object that
+//! existed at most [`REVALIDATE_AFTER`] before it asked and caches it for at most 1 s (see [`crate::http::nginx_cache`]), so
+//! after 1.5 s no new request gets it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,93 +14,94 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::object::Object;
-use super::{Picture, StorageError};
+use super::object::ObjectKey;
+use super::{CHUNK_BYTES, StorageError, StoredObject};
 
-/// How long a picture is there because it was.
-pub(super) const TRUSTED: Duration = Duration::from_millis(500);
+/// Revalidation interval.
+pub(super) const REVALIDATE_AFTER: Duration = Duration::from_millis(500);
 
-/// What an entry costs beside the picture, in bytes: rounded up.
+/// Memory of an entry without its bytes, rounded up.
 const ENTRY_BYTES: u64 = 512;
 
-/// The pictures, and how lately each was seen in the storage.
+/// The cache; `None` if it is disabled.
 #[derive(Debug)]
-pub(super) struct Pictures(Option<Cache<Object, Arc<Entry>, Weight>>);
+pub(super) struct ObjectCache(Option<Cache<ObjectKey, Arc<CacheEntry>, Weight>>);
 
-/// A picture in memory.
+/// A cached object.
 #[derive(Debug)]
-pub(super) struct Entry {
-    picture: Picture,
-    /// Before this, it was in the storage.
-    seen: Mutex<Instant>,
-    /// Held by who asks the storage, so that many at once are one question.
-    asking: tokio::sync::Mutex<()>,
+pub(super) struct CacheEntry {
+    object: StoredObject,
+    /// The picture existed at this time or later.
+    validated_at: Mutex<Instant>,
+    /// Held during revalidation, so that concurrent requests share one.
+    revalidating: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
 struct Weight;
 
-impl Weighter<Object, Arc<Entry>> for Weight {
-    fn weight(&self, _: &Object, entry: &Arc<Entry>) -> u64 {
-        entry.picture.start.len() as u64 + ENTRY_BYTES
+impl Weighter<ObjectKey, Arc<CacheEntry>> for Weight {
+    fn weight(&self, _: &ObjectKey, entry: &Arc<CacheEntry>) -> u64 {
+        entry.object.prefix.len() as u64 + ENTRY_BYTES
     }
 }
 
-impl Pictures {
-    /// Keeps `bytes_max` at most; 0 is none at all.
+impl ObjectCache {
+    /// Holds at most `bytes_max`; 0 disables it.
     pub(super) fn new(bytes_max: usize) -> Self {
-        // An estimate: pictures of 16 KiB.
+        // An estimate: objects of 16 KiB.
         let cache = || Cache::with_weighter(bytes_max / (16 * 1024), bytes_max as u64, Weight);
         Self((bytes_max > 0).then(cache))
     }
 
-    pub(super) fn get(&self, object: Object) -> Option<Arc<Entry>> {
-        self.0.as_ref()?.get(&object)
+    pub(super) fn get(&self, key: ObjectKey) -> Option<Arc<CacheEntry>> {
+        self.0.as_ref()?.get(&key)
     }
 
-    /// Keeps a picture that is all in memory and was in the storage after `seen`.
-    pub(super) fn keep(&self, object: Object, picture: &Picture, seen: Instant) {
+    /// Caches an object of at most [`CHUNK_BYTES`] whose picture existed at `validated_at` or later.
+    pub(super) fn insert(&self, object: &StoredObject, validated_at: Instant) {
         if let Some(cache) = &self.0
-            && picture.start.len() as u64 == picture.size_bytes
+            && object.size_bytes <= CHUNK_BYTES
         {
-            // Not the file: what is kept long must not keep the disk from being freed.
-            let picture = Picture { file: None, ..picture.clone() };
+            // Without the open file, which would keep the disk space of a deleted one.
+            let object = StoredObject { file: None, ..object.clone() };
+            let (key, validated_at) = (object.key, Mutex::new(validated_at));
             cache.insert(
-                object,
-                Arc::new(Entry { picture, seen: Mutex::new(seen), asking: tokio::sync::Mutex::default() }),
+                key,
+                Arc::new(CacheEntry { object, validated_at, revalidating: tokio::sync::Mutex::default() }),
             );
         }
     }
 
-    pub(super) fn forget(&self, object: Object) {
+    pub(super) fn invalidate(&self, key: ObjectKey) {
         if let Some(cache) = &self.0 {
-            cache.remove(&object);
+            cache.remove(&key);
         }
     }
 }
 
-impl Entry {
-    /// The picture, if it still is in the storage: `is_there` asks where that is not known.
-    pub(super) async fn picture(
+impl CacheEntry {
+    /// Returns the object if its picture still exists, which `exists` checks if revalidation is due.
+    pub(super) async fn object(
         &self,
-        is_there: impl AsyncFnOnce() -> Result<bool, StorageError>,
-    ) -> Result<Option<Picture>, StorageError> {
-        if self.is_trusted() {
-            return Ok(Some(self.picture.clone()));
+        exists: impl AsyncFnOnce() -> Result<bool, StorageError>,
+    ) -> Result<Option<StoredObject>, StorageError> {
+        if self.is_fresh() {
+            return Ok(Some(self.object.clone()));
         }
-        let _asking = self.asking.lock().await;
-        if self.is_trusted() {
-            return Ok(Some(self.picture.clone()));
+        let _revalidating = self.revalidating.lock().await;
+        if self.is_fresh() {
+            return Ok(Some(self.object.clone()));
         }
-        let seen = Instant::now();
-        if !is_there().await? {
+        let validated_at = Instant::now();
+        if !exists().await? {
             return Ok(None);
         }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        Ok(Some(self.picture.clone()))
+        *self.validated_at.lock().unwrap_or_else(PoisonError::into_inner) = validated_at;
+        Ok(Some(self.object.clone()))
     }
 
-    fn is_trusted(&self) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < TRUSTED
+    fn is_fresh(&self) -> bool {
+        self.validated_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < REVALIDATE_AFTER
     }
 }

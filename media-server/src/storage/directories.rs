@@ -1,8 +1,8 @@
-//! The directories of a local storage.
+//! Directories of the local backend.
 //!
-//! `object_store` makes missing directories and syncs them, but a second upload that finds a directory which the first
-//! has made and not yet synced does not wait for it. So all of them are made at start. Nor does it sync after a
-//! deletion, and what it writes before it links (`<id>#1`) stays when the process is killed; hence the rest of this.
+//! `object_store` creates missing directories and syncs them, but a second upload that finds a directory which the first has
+//! created and not yet synced does not wait for it: so all are created at start. It does not sync after a deletion, and its
+//! temporary files (`<id>#1`) remain when the process is killed: so both are done here.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -13,36 +13,35 @@ use std::time::{Duration, SystemTime};
 use shared::clock::Clock;
 use shared::media_api::ImageId;
 
-use super::object::{ID_CHARS, NAME_CHARS, Object, directory};
-use super::{Listed, Page};
+use super::object::{ID_CHARS, NAME_CHARS, ObjectKey, directory};
+use super::{ListedImage, Page};
 
-/// How many there are.
+/// Number of directories.
 const COUNT: u32 = 16_u32.pow(3);
 
-/// An upload that another replica writes right now is younger than this.
+/// Age from which a temporary file is stale although other replicas run: no upload takes as long.
 const UPLOAD_GRACE: Duration = Duration::from_mins(15);
 
-/// Another process holds the lock alone for microseconds; past this many tries it holds it for another reason.
+/// Another replica holds the exclusive lock for microseconds; after this many tries it is no replica.
 const LOCK_TRIES: u32 = 50;
 
-/// Directories read for one page of a listing: seconds on a disk at the other end of a network.
+/// Most directories that one page of a listing reads: seconds on a network file system.
 const DIRECTORIES_A_PAGE: u32 = 256;
 
-/// How long to wait between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The directories, all of them there.
+/// The directories.
 #[derive(Debug)]
 pub(super) struct Directories {
     root: PathBuf,
-    /// Locked, shared, as long as this process runs.
+    /// Shared lock, held while this process runs.
     _lock: File,
-    /// What was being written before this time is left behind.
-    left_behind_before: SystemTime,
+    /// Temporary files older than this are stale.
+    stale_before: SystemTime,
 }
 
 impl Directories {
-    /// Makes those that are missing.
+    /// Creates missing directories and locks the storage.
     pub(super) fn prepare(root: PathBuf, clock: &Clock) -> io::Result<Self> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock.unix_millis());
         let lock = File::open(&root)?;
@@ -53,10 +52,10 @@ impl Directories {
                 _ => {}
             }
         }
-        // Also where they were all there: who made them may have crashed before this.
+        // Even if none was missing: the process that created them may have crashed before its sync.
         lock.sync_all()?;
         let grace = if is_alone { Duration::ZERO } else { UPLOAD_GRACE };
-        Ok(Self { root, _lock: lock, left_behind_before: now - grace })
+        Ok(Self { root, _lock: lock, stale_before: now - grace })
     }
 
     /// Makes the entries of a directory durable.
@@ -64,17 +63,17 @@ impl Directories {
         File::open(self.root.join(name))?.sync_all()
     }
 
-    /// The renditions of a picture.
-    pub(super) fn renditions(&self, id: ImageId) -> io::Result<Vec<Object>> {
+    /// Lists the renditions of a picture.
+    pub(super) fn renditions(&self, id: ImageId) -> io::Result<Vec<ObjectKey>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join(directory(id)))? {
-            let object = entry?.file_name().to_str().and_then(Object::parse);
+            let object = entry?.file_name().to_str().and_then(ObjectKey::parse);
             found.extend(object.filter(|object| object.id == id && object.rendition.is_some()));
         }
         Ok(found)
     }
 
-    /// The pictures after `after`, `limit` at most. No more of them are in memory at any time.
+    /// Lists at most `limit` pictures after `after`, with no more in memory.
     pub(super) fn list(&self, after: Option<ImageId>, limit: usize) -> io::Result<Page> {
         let first = after.map_or(0, directory_number);
         let end = first.saturating_add(DIRECTORIES_A_PAGE).min(COUNT);
@@ -83,7 +82,7 @@ impl Directories {
             let found = self.list_one(number, after, limit.saturating_sub(images.len()))?;
             images.extend(found);
             if images.len() >= limit {
-                let next = images.last().map(|last: &Listed| last.id);
+                let next = images.last().map(|last: &ListedImage| last.id);
                 return Ok(Page { images, next });
             }
         }
@@ -91,13 +90,13 @@ impl Directories {
         Ok(Page { images, next })
     }
 
-    fn list_one(&self, number: u32, after: Option<ImageId>, limit: usize) -> io::Result<Vec<Listed>> {
+    fn list_one(&self, number: u32, after: Option<ImageId>, limit: usize) -> io::Result<Vec<ListedImage>> {
         let directory = self.root.join(format!("{number:0NAME_CHARS$x}"));
         let mut found: BTreeMap<ImageId, (PathBuf, bool)> = BTreeMap::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            let object = entry.file_name().to_str().and_then(Object::parse);
-            let Some(Object { id, rendition }) = object.filter(|object| after.is_none_or(|after| object.id > after))
+            let object = entry.file_name().to_str().and_then(ObjectKey::parse);
+            let Some(ObjectKey { id, rendition }) = object.filter(|object| after.is_none_or(|after| object.id > after))
             else {
                 continue;
             };
@@ -113,7 +112,7 @@ impl Directories {
         let mut listed = Vec::new();
         for (id, (path, has_original)) in found {
             match fs::metadata(path).and_then(|metadata| metadata.modified()) {
-                Ok(modified) => listed.push(Listed { id, modified, has_original }),
+                Ok(modified) => listed.push(ListedImage { id, modified, has_original }),
                 // Deleted meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -122,27 +121,29 @@ impl Directories {
         Ok(listed)
     }
 
-    /// Deletes what a killed process was writing. Reads all directories: seconds for ten million pictures.
-    pub(super) fn sweep(&self) {
+    /// Deletes temporary files of killed processes. Reads all directories: seconds with ten million pictures.
+    pub(super) fn remove_stale_uploads(&self) {
         let mut deleted = 0;
         let numbered = (0..COUNT).map(|number| self.root.join(format!("{number:0NAME_CHARS$x}")));
         for directory in numbered.chain([self.root.clone()]) {
-            match self.sweep_one(&directory) {
+            match self.remove_stale_uploads_in(&directory) {
                 Ok(count) => deleted += count,
-                Err(error) => tracing::warn!(error = %error.kind(), "a directory is not swept"),
+                Err(error) => {
+                    tracing::warn!(error = %error.kind(), "removing stale uploads failed; the next start retries");
+                }
             }
         }
         if deleted > 0 {
-            tracing::info!(deleted, "uploads that a crash had cut off are deleted");
+            tracing::info!(deleted, "removed stale uploads of an earlier crash");
         }
     }
 
-    fn sweep_one(&self, directory: &Path) -> io::Result<usize> {
+    fn remove_stale_uploads_in(&self, directory: &Path) -> io::Result<usize> {
         let mut deleted = 0;
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            let is_staged = entry.file_name().to_str().is_some_and(is_staged);
-            if is_staged && entry.metadata()?.modified()? < self.left_behind_before {
+            let is_temporary = entry.file_name().to_str().is_some_and(is_temporary);
+            if is_temporary && entry.metadata()?.modified()? < self.stale_before {
                 fs::remove_file(entry.path())?;
                 deleted += 1;
             }
@@ -155,27 +156,27 @@ fn directory_number(id: ImageId) -> u32 {
     u32::from_str_radix(&directory(id), 16).unwrap_or(0)
 }
 
-/// The last id that belongs into a directory.
+/// Returns the last id of a directory.
 fn last_id_of(number: u32) -> Option<ImageId> {
     ImageId::parse(&format!("{number:0NAME_CHARS$x}{:f<width$}", "", width = ID_CHARS - NAME_CHARS)).ok()
 }
 
-/// Locks the storage, shared, and tells whether no other process had it locked.
+/// Takes the shared lock, and returns whether no other process held it.
 fn lock_shared(root: &File) -> io::Result<bool> {
     let is_alone = root.try_lock().is_ok();
     for _ in 0..LOCK_TRIES {
         match root.try_lock_shared() {
             Ok(()) => return Ok(is_alone),
-            // Another process looks just now whether it is alone.
+            // Another process is testing whether it is alone.
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(io::Error::other("another process keeps it locked"))
+    Err(io::Error::other("another process holds an exclusive lock on it"))
 }
 
-/// Whether `object_store` names a file so that it has not yet linked to its place: `<name>#<number>`.
-fn is_staged(name: &str) -> bool {
+/// Whether `object_store` uses the name for a temporary file: `<name>#<number>`.
+fn is_temporary(name: &str) -> bool {
     name.split_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -184,10 +185,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_linked_yet_is_swept() {
-        assert!(is_staged("0123456789abcdef0123456789abcdef#1"));
+    fn only_temporary_files_are_removed() {
+        assert!(is_temporary("0123456789abcdef0123456789abcdef#1"));
         for other in ["0123456789abcdef0123456789abcdef", "a#", "a#x", "probe"] {
-            assert!(!is_staged(other), "{other}");
+            assert!(!is_temporary(other), "{other}");
         }
     }
 }

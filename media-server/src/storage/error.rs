@@ -1,4 +1,4 @@
-//! What can go wrong with the storage, without a path: a picture's id is as good as the picture.
+//! Errors of the storage, without paths: knowing a picture's id is being allowed to see it.
 
 use std::error::Error as _;
 use std::io;
@@ -8,19 +8,15 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use super::StorageUrl;
 
-/// What can go wrong with the storage.
+/// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The operating system's word for it: full, read-only, broken, refused.
     #[error("{0}")]
     Io(io::Error),
-    /// No answer in time.
-    #[error("no answer in time")]
+    #[error("the operation timed out")]
     Timeout,
-    /// A picture ended before its end.
-    #[error("a picture was cut short")]
-    CutShort,
-    /// Something else, by the name that `object_store` has for it.
+    #[error("a picture was truncated")]
+    Truncated,
     #[error("{0}")]
     Other(&'static str),
 }
@@ -28,30 +24,20 @@ pub enum StorageError {
 /// Why the storage can't be opened: one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no such directory.
-    #[error("{0} is no directory: make it, and give it to the user that media-server runs as")]
+    #[error("{0} is not a directory: create it, owned by the user that media-server runs as")]
     NoDirectory(PathBuf),
-    /// Nothing can be made there.
-    #[error("can't write to {0} ({1}): give it to the user that media-server runs as, and see that it is not full")]
-    NotWritable(PathBuf, StorageError),
-    /// Nothing can be put into the bucket.
     #[error(
-        "can't write to the bucket {0} ({1}): see that S3_ENDPOINT and S3_REGION are right, that the bucket is there, and that \
-         the keys may get, put, delete and list what is in it"
+        "can't write to {0} ({1}): check that the user media-server runs as owns it, and that the disk is not full"
+    )]
+    NotWritable(PathBuf, StorageError),
+    #[error(
+        "can't write to the bucket {0} ({1}): check S3_ENDPOINT and S3_REGION, that the bucket exists, and that the keys may get, \
+         put, delete and list its objects"
     )]
     BucketNotWritable(String, StorageError),
-    /// A file that a setting names.
     #[error("{name}: can't use {path}: {error}")]
-    File {
-        /// The setting.
-        name: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The client of the bucket can't be made.
-    #[error("no client for the bucket {0}: {1}")]
+    File { name: &'static str, path: PathBuf, error: io::Error },
+    #[error("can't create a client for the bucket {0}: {1}")]
     Client(String, object_store::Error),
 }
 
@@ -65,7 +51,7 @@ impl OpenError {
 }
 
 impl From<object_store::Error> for StorageError {
-    /// Keeps the operating system's word, and why there is no connection, and drops all that may hold a path.
+    /// Keeps the operating system's error and why a connection failed; drops the rest, which may hold a path.
     fn from(error: object_store::Error) -> Self {
         let mut source = error.source();
         let mut is_connecting = false;
@@ -79,7 +65,7 @@ impl From<object_store::Error> for StorageError {
             if let Some(io) = inner.downcast_ref::<io::Error>() {
                 return Self::Io(match io.raw_os_error() {
                     Some(code) => io::Error::from_raw_os_error(code),
-                    // No such name, no certificate that is trusted: before anything is asked for.
+                    // Name resolution or TLS: nothing has been sent yet, so it holds no path.
                     None if is_connecting => io::Error::new(io.kind(), io.to_string()),
                     None => io.kind().into(),
                 });
@@ -91,7 +77,7 @@ impl From<object_store::Error> for StorageError {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 "no permission"
             }
-            _ => "it failed",
+            _ => "the operation failed",
         })
     }
 }

@@ -1,25 +1,23 @@
-//! What is stored, page by page.
+//! Pages of a listing.
 
 use std::time::SystemTime;
 
 use shared::media_api::ImageId;
 
-/// A picture that is stored, or what is left of one.
+/// A stored picture, or leftover renditions of one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Which.
+pub struct ListedImage {
     pub id: ImageId,
-    /// When it was stored; where only renditions are left, when one of them was.
+    /// Of the picture, or of one of its renditions where only those are left.
     pub modified: SystemTime,
-    /// Whether the picture itself is there; else only renditions are.
+    /// Whether the picture itself is stored; else only renditions are.
     pub has_original: bool,
 }
 
-/// Some of the pictures, in the order of their ids.
+/// A page, in the order of ids.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    /// They.
-    pub images: Vec<Listed>,
-    /// What the next page is to be after; not always the id of a picture. None: this was the last page.
+    pub images: Vec<ListedImage>,
+    /// `after` of the next page, which need not be the id of a picture. `None` on the last page.
     pub next: Option<ImageId>,
 }

@@ -1,4 +1,4 @@
-//! Pictures in a directory of this machine, which replicas may share.
+//! Storage in a local directory, which replicas may share.
 
 use std::fs::File;
 use std::io;
@@ -15,10 +15,10 @@ use shared::media_api::ImageId;
 use tokio::task::spawn_blocking;
 
 use super::directories::Directories;
-use super::object::{Object, directory};
+use super::object::{ObjectKey, directory};
 use super::{OpenError, Page, StorageError};
 
-/// The directory. Cheap to clone.
+/// The local backend. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
     store: Arc<LocalFileSystem>,
@@ -40,10 +40,10 @@ impl Local {
         &*self.store
     }
 
-    /// Clears in the background what a crash has left behind.
-    pub(super) fn sweep(&self) {
+    /// Removes stale uploads in the background.
+    pub(super) fn remove_stale_uploads(&self) {
         let directories = Arc::clone(&self.directories);
-        spawn_blocking(move || directories.sweep());
+        spawn_blocking(move || directories.remove_stale_uploads());
     }
 
     /// Makes the entries of a picture's directory durable.
@@ -52,9 +52,9 @@ impl Local {
         blocking(move || directories.sync(&directory(id))).await
     }
 
-    /// The renditions of a picture. All of its directory is read, a few milliseconds for ten million pictures, so that
-    /// none stays behind, whatever sizes there were once.
-    pub(super) async fn renditions(&self, id: ImageId) -> Result<Vec<Object>, StorageError> {
+    /// Lists the renditions of a picture. Reads its whole directory, a few milliseconds with ten million pictures, to find those
+    /// of sizes that are no longer configured.
+    pub(super) async fn renditions(&self, id: ImageId) -> Result<Vec<ObjectKey>, StorageError> {
         let directories = Arc::clone(&self.directories);
         blocking(move || directories.renditions(id)).await
     }
@@ -65,7 +65,7 @@ impl Local {
     }
 }
 
-/// Reads `range` of a file, all of it.
+/// Reads exactly `range` of a file.
 pub(super) async fn read(file: Arc<File>, range: Range<u64>) -> Result<Bytes, StorageError> {
     blocking(move || {
         let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;

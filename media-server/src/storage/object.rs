@@ -1,39 +1,39 @@
-//! The names under which pictures are stored.
+//! Keys of stored objects.
 //!
-//! An object's path is a directory, the first [`NAME_CHARS`] digits of the picture's id, and `<id>` for the picture as it
-//! was uploaded or `<id>.<size>.<extension>` for a rendition of it. So all that belongs to a picture stands together, the
-//! picture before its renditions, and pictures stand in the order of their ids.
+//! An object's path is a directory, the first [`NAME_CHARS`] digits of the picture's id, and `<id>` for the original or
+//! `<id>.<size>.<extension>` for a rendition. So listings are ordered by id, with a picture before its renditions.
 
 use object_store::path::Path;
 use shared::media_api::{ImageId, ImageKind};
 
-/// A directory's name is this many hexadecimal digits, the first ones of a picture's id.
+/// Hexadecimal digits of a directory's name.
 pub(super) const NAME_CHARS: usize = 3;
 
-/// How many digits an id has.
+/// Hexadecimal digits of an id.
 pub(super) const ID_CHARS: usize = 32;
 
-/// Which rendition of a picture.
+/// Key of a rendition within its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RenditionKey {
     /// Width and height, in pixels.
     pub size: u32,
-    /// What it is encoded as.
     pub kind: ImageKind,
 }
 
-/// A picture or a rendition of it.
-///
-/// Its `Debug` must not get into a log: it holds the picture's id.
+/// Key of a picture or of a rendition. Its `Debug` must not get into a log: it holds the picture's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Object {
+pub(super) struct ObjectKey {
     pub(super) id: ImageId,
     pub(super) rendition: Option<RenditionKey>,
 }
 
-impl Object {
+impl ObjectKey {
     pub(super) fn original(id: ImageId) -> Self {
         Self { id, rendition: None }
+    }
+
+    pub(super) fn rendition(id: ImageId, key: RenditionKey) -> Self {
+        Self { id, rendition: Some(key) }
     }
 
     pub(super) fn path(self) -> Path {
@@ -45,23 +45,23 @@ impl Object {
         Path::from_iter([directory(self.id), name])
     }
 
-    /// Reads the last part of a path; other names are none of ours.
+    /// Parses the last segment of a path; `None` for other files.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let (hex, rest) = name.split_at_checked(ID_CHARS)?;
         let id = ImageId::parse(hex).ok()?;
-        let rendition = if rest.is_empty() { None } else { Some(rendition(rest)?) };
+        let rendition = if rest.is_empty() { None } else { Some(parse_rendition(rest)?) };
         Some(Self { id, rendition })
     }
 }
 
-/// `.<size>.<extension>`
-fn rendition(text: &str) -> Option<RenditionKey> {
+/// Parses `.<size>.<extension>`.
+fn parse_rendition(text: &str) -> Option<RenditionKey> {
     let (size, extension) = text.strip_prefix('.')?.split_once('.')?;
     let kind = ImageKind::ALL.into_iter().find(|kind| kind.extension() == extension)?;
     Some(RenditionKey { size: size.parse().ok()?, kind })
 }
 
-/// The directory of all that belongs to a picture.
+/// Returns the directory of a picture and its renditions.
 pub(super) fn directory(id: ImageId) -> String {
     id.hex().chars().take(NAME_CHARS).collect()
 }
@@ -73,18 +73,18 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_name_is_read_as_it_is_made() {
+    fn a_path_is_parsed_back_to_its_key() {
         let id = ImageId::parse(ID).unwrap();
         let webp = Some(RenditionKey { size: 64, kind: ImageKind::Webp });
         for (rendition, path) in [(None, format!("012/{ID}")), (webp, format!("012/{ID}.64.webp"))] {
-            let object = Object { id, rendition };
+            let object = ObjectKey { id, rendition };
             assert_eq!(object.path().as_ref(), path);
-            assert_eq!(Object::parse(object.path().filename().unwrap()), Some(object));
+            assert_eq!(ObjectKey::parse(object.path().filename().unwrap()), Some(object));
         }
     }
 
     #[test]
-    fn what_is_none_of_ours_is_no_name() {
+    fn other_names_are_no_keys() {
         for other in [
             "",
             "probe",
@@ -94,7 +94,7 @@ mod tests {
             &format!("{ID}.jpg"),
             &format!("{ID}.x.jpg"),
         ] {
-            assert_eq!(Object::parse(other), None, "{other}");
+            assert_eq!(ObjectKey::parse(other), None, "{other}");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Pictures in a bucket of an S3 server.
+//! Storage in a bucket of an S3 server.
 //!
-//! One `PUT` with `If-None-Match: *` for a picture, of whatever size: the server takes all of it or nothing, and never
-//! over another. The keys need `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` and `s3:ListBucket`.
+//! A picture of any size is one `PUT` with `If-None-Match: *`: the server stores all of it or nothing, and never overwrites. The keys need `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` and `s3:ListBucket`.
 
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
@@ -17,42 +16,39 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectMeta, Object
 use shared::media_api::ImageId;
 use url::Url;
 
-use super::object::{Object, directory};
-use super::{Listed, OpenError, Page, StorageError};
+use super::object::{ObjectKey, directory};
+use super::{ListedImage, OpenError, Page, StorageError};
 
-/// How to get to a bucket.
+/// Settings of an S3 client.
 #[derive(Clone, Debug)]
 pub struct S3Config {
-    /// The server; none: Amazon's of the region.
+    /// `None`: Amazon's of the region.
     pub endpoint: Option<S3Endpoint>,
-    /// The region that requests are signed for.
     pub region: String,
-    /// Whether the bucket's name is in the path, else it is in the host.
+    /// Whether the bucket's name is in the path; else it is in the host.
     pub path_style: bool,
-    /// The file that holds the access key.
     pub access_key_file: PathBuf,
-    /// The file that holds the secret key.
     pub secret_key_file: PathBuf,
-    /// Who vouches for the server, beside those whom the system trusts.
+    /// Additional certificate authorities.
     pub ca_file: Option<PathBuf>,
 }
 
-/// `https://HOST:PORT`, or `http://HOST:PORT` where nothing is to be encrypted.
+/// `https://HOST:PORT`, or `http://HOST:PORT` without encryption.
 #[derive(Clone, Debug)]
 pub struct S3Endpoint(Url);
 
 impl FromStr for S3Endpoint {
-    type Err = ();
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let url = Url::parse(text).map_err(|_| ())?;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let url = Url::parse(text).map_err(|_| "not a URL")?;
         let is_bare = url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
             && url.query().is_none()
             && url.fragment().is_none();
         let is_http = matches!(url.scheme(), "http" | "https");
-        (is_bare && is_http && url.has_host()).then_some(Self(url)).ok_or(())
+        (is_bare && is_http && url.has_host()).then_some(Self(url)).ok_or("not http(s)://HOST:PORT")
     }
 }
 
@@ -66,43 +62,42 @@ impl S3Endpoint {
     }
 }
 
-/// A server that does not answer a connection attempt within this is asked again.
+/// Timeout of a connection attempt, which is retried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that nobody has used for so long are closed: servers close theirs later.
+/// Idle connections are closed after this time, before servers close them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first pause before a try again; later ones are random and longer.
+/// First pause before a retry; later ones are random and longer.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
-/// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
-/// Tries after the first, if there is time.
+/// Retries within the operation's timeout.
 const RETRIES_MAX: usize = 10;
 
-/// Keys that a server lists at once, by its own limit.
+/// Most keys that a server lists at once.
 const KEYS_MAX: usize = 1000;
 
-/// The bucket. Cheap to clone.
+/// The S3 backend. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct S3 {
-    /// Of paths below the prefix.
+    /// Paths relative to the prefix.
     store: Arc<PrefixStore<AmazonS3>>,
-    /// Of whole paths: it lists by any prefix.
+    /// Whole paths: it lists by any prefix.
     bucket: Arc<AmazonS3>,
     prefix: Path,
 }
 
 impl fmt::Debug for S3 {
-    /// Without the keys, which `AmazonS3` shows.
+    /// Hides the keys, which `AmazonS3` prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("S3(…)")
     }
 }
 
 impl S3 {
-    /// Connects to nothing yet.
+    /// Creates a client; it does not connect yet.
     pub(super) fn open(name: &str, prefix: Path, config: &S3Config, timeout: Duration) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Client(name.to_owned(), error);
         let mut builder = AmazonS3Builder::new()
@@ -112,9 +107,9 @@ impl S3 {
             .with_access_key_id(read_key("S3_ACCESS_KEY_FILE", &config.access_key_file)?)
             .with_secret_access_key(read_key("S3_SECRET_KEY_FILE", &config.secret_key_file)?)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
-            // Not all servers have it, and it names the objects in its body.
+            // Not all servers support it.
             .with_disable_bulk_delete(true)
-            // The digest of a picture would be computed on an I/O thread, and TLS protects it already.
+            // Saves hashing pictures on an I/O thread; TLS protects them already.
             .with_unsigned_payload(!is_plain(config))
             .with_retry(retries(timeout))
             .with_client_options(client_options(config, timeout)?);
@@ -130,15 +125,15 @@ impl S3 {
         &*self.store
     }
 
-    /// The renditions of a picture.
-    pub(super) async fn renditions(&self, id: ImageId) -> Result<Vec<Object>, StorageError> {
-        let original = Object::original(id).path();
+    /// Lists the renditions of a picture.
+    pub(super) async fn renditions(&self, id: ImageId) -> Result<Vec<ObjectKey>, StorageError> {
+        let original = ObjectKey::original(id).path();
         let mut found = Vec::new();
         let mut page_token = None;
         loop {
             let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
             let page = self.bucket.list_paginated(Some(&self.key(original.as_ref())), options).await?;
-            let objects = page.result.objects.iter().filter_map(object);
+            let objects = page.result.objects.iter().filter_map(object_key);
             found.extend(objects.filter(|object| object.rendition.is_some()));
             page_token = page.page_token;
             if page_token.is_none() {
@@ -148,9 +143,9 @@ impl S3 {
     }
 
     pub(super) async fn list(&self, after: Option<ImageId>, limit: usize) -> Result<Page, StorageError> {
-        // After all that belongs to a picture: `/` comes after `.`, and before every digit.
+        // Sorts after all objects of a picture: `/` comes after `.` and before every digit.
         let after = after.map(|id| self.key(&format!("{}/{}/", directory(id), id.hex())));
-        let mut images: Vec<Listed> = Vec::new();
+        let mut images: Vec<ListedImage> = Vec::new();
         let mut page_token = None;
         loop {
             let options = PaginatedListOptions {
@@ -160,14 +155,14 @@ impl S3 {
                 ..PaginatedListOptions::default()
             };
             let page = self.bucket.list_paginated(Some(&self.key("")), options).await?;
-            for (meta, object) in page.result.objects.iter().filter_map(|meta| Some((meta, object(meta)?))) {
+            for (meta, object) in page.result.objects.iter().filter_map(|meta| Some((meta, object_key(meta)?))) {
                 if images.last().is_none_or(|last| last.id != object.id) {
                     let has_original = object.rendition.is_none();
-                    images.push(Listed { id: object.id, modified: meta.last_modified.into(), has_original });
+                    images.push(ListedImage { id: object.id, modified: meta.last_modified.into(), has_original });
                 }
             }
             page_token = page.page_token;
-            // A page may be all of what is none of ours.
+            // A page may hold foreign objects only.
             if page_token.is_none() || !images.is_empty() {
                 let next = images.last().filter(|_| page_token.is_some()).map(|last| last.id);
                 return Ok(Page { images, next });
@@ -175,18 +170,18 @@ impl S3 {
         }
     }
 
-    /// A path below the prefix as a whole one.
+    /// Prepends the prefix.
     fn key(&self, path: &str) -> String {
         let prefix = self.prefix.as_ref();
         if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") }
     }
 }
 
-fn object(meta: &ObjectMeta) -> Option<Object> {
-    Object::parse(meta.location.filename()?)
+fn object_key(meta: &ObjectMeta) -> Option<ObjectKey> {
+    ObjectKey::parse(meta.location.filename()?)
 }
 
-/// The last try ends before the operation's time does, so that what went wrong is told and not only that it took too long.
+/// Ends retries before the operation's timeout, so that the error is the cause and not the timeout.
 fn retries(timeout: Duration) -> RetryConfig {
     let max_backoff = BACKOFF_MAX.min(timeout / 4);
     let backoff = BackoffConfig { init_backoff: BACKOFF_MIN, max_backoff, ..BackoffConfig::default() };
@@ -198,12 +193,12 @@ fn is_plain(config: &S3Config) -> bool {
     config.endpoint.as_ref().is_some_and(|S3Endpoint(url)| url.scheme() == "http")
 }
 
-/// The whole of an operation is bounded by who runs it; here only what hangs is.
+/// `Storage` limits the whole operation; the timeouts here end stalled connections.
 fn client_options(config: &S3Config, timeout: Duration) -> Result<ClientOptions, OpenError> {
     let is_plain = is_plain(config);
     let mut options = ClientOptions::new()
         .with_allow_http(is_plain)
-        // Nobody to be looked up where nobody vouches.
+        // Plain HTTP: skip loading the system's certificate authorities.
         .with_no_system_certificates(is_plain)
         .with_timeout_disabled()
         .with_read_timeout(timeout)
@@ -215,7 +210,7 @@ fn client_options(config: &S3Config, timeout: Duration) -> Result<ClientOptions,
         let certificates =
             Certificate::from_pem_bundle(&pem).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
         if certificates.is_empty() {
-            return Err(failed(std::io::Error::other("no certificate in it")));
+            return Err(failed(std::io::Error::other("it holds no certificate")));
         }
         for certificate in certificates {
             options = options.with_root_certificate(certificate);

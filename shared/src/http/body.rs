@@ -1,7 +1,6 @@
-//! Bodies of requests: limited in bytes and in time, and never left half read.
+//! Request bodies: limits in bytes, time and memory; unread bodies are drained.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,68 +11,63 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use warp::{Filter, Rejection};
 
 use super::Problem;
 use super::route::{Head, head};
+use crate::memory_budget::{MemoryBudget, MemoryPermit};
 
-/// What a body may cost. Cheap to clone; clones share the budget.
+/// Timeout and memory budget of request bodies. Cheap to clone; clones share the budget.
 #[derive(Clone, Debug)]
 pub struct BodyLimits {
-    /// How long a body may take to arrive whole.
+    /// Timeout of receiving a whole body.
     pub timeout: Duration,
-    budget: Arc<Semaphore>,
-    budget_bytes: usize,
+    budget: MemoryBudget,
 }
 
-/// Bodies up to this size are read without a share of the budget: the cap on connections bounds them.
+/// Bodies up to this size need no permit of the memory budget: the limit of connections bounds them.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// The budget is counted in KiB.
-const UNIT_BYTES: usize = 1024;
-
 impl BodyLimits {
-    /// Bodies over 64 KiB share `budget_bytes` of memory: where they don't fit, the next ones wait
-    /// at the socket, and after `timeout` they are refused with 503.
+    /// Bodies over 64 KiB share `budget_bytes` of memory: the next ones wait unread for a permit, and get a 503 after
+    /// `timeout`.
     pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
-        Self { timeout, budget: Arc::new(Semaphore::new(budget_bytes / UNIT_BYTES)), budget_bytes }
+        Self { timeout, budget: MemoryBudget::new(budget_bytes as u64, timeout) }
     }
 }
 
-/// A body that has been received, with its share of the memory budget.
+/// A buffered body, with its permit of the memory budget.
 #[derive(Debug)]
-pub struct Received {
-    /// The bytes.
+pub struct BufferedBody {
     pub bytes: Bytes,
-    /// The `Content-Type`, or nothing.
+    /// The `Content-Type`; empty if there is none.
     pub content_type: String,
-    _share: Option<tokio::sync::OwnedSemaphorePermit>,
+    _memory: Option<MemoryPermit>,
 }
 
-impl Received {
-    /// A body that needs no permit for memory: one of a test.
+impl BufferedBody {
+    /// A body without a permit, for tests.
     pub fn unbudgeted(bytes: Bytes, content_type: &str) -> Self {
-        Self { bytes, content_type: content_type.to_owned(), _share: None }
+        Self { bytes, content_type: content_type.to_owned(), _memory: None }
     }
 }
 
-/// A body that has not been read yet.
-pub struct Unread {
+/// A body that is still to be read from the connection.
+pub struct BodyReader {
     head: Head,
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
 }
 
-impl std::fmt::Debug for Unread {
+impl std::fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Unread")
+        f.write_str("BodyReader")
     }
 }
 
-/// Hands the handler the body, unread.
-pub fn unread() -> impl Filter<Extract = (Unread,), Error = Rejection> + Clone {
-    head().and(warp::body::stream()).map(|head, chunks| Unread { head, chunks: Box::pin(into_bytes(chunks)) })
+/// Extracts the body without reading it.
+pub fn reader() -> impl Filter<Extract = (BodyReader,), Error = Rejection> + Clone {
+    head().and(warp::body::stream()).map(|head, chunks| BodyReader { head, chunks: Box::pin(into_bytes(chunks)) })
 }
 
 fn into_bytes<B: Buf>(
@@ -82,9 +76,10 @@ fn into_bytes<B: Buf>(
     chunks.map_ok(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
 }
 
-impl Unread {
-    /// Reads it whole: 413 past `limit_bytes`, 408 past the time limit, 415 if it is compressed, 400 if it ends early.
-    pub async fn read(self, limit_bytes: usize, limits: &BodyLimits) -> Result<Received, Problem> {
+impl BodyReader {
+    /// Buffers the whole body. Errors: 413 above `limit_bytes`, 408 after the timeout, 415 for a content encoding, 400 if
+    /// the body ends early, 503 without a permit.
+    pub async fn read(self, limit_bytes: usize, limits: &BodyLimits) -> Result<BufferedBody, Problem> {
         if let Some(encoding) = header_text(self.head.headers(), &CONTENT_ENCODING)
             && !encoding.eq_ignore_ascii_case("identity")
         {
@@ -96,24 +91,22 @@ impl Unread {
             return Err(Problem::too_large(limit_bytes));
         }
         let content_type = header_text(self.head.headers(), &CONTENT_TYPE).unwrap_or_default();
-        let share = share(announced.unwrap_or(limit_bytes), limits).await?;
+        let memory = reserve(announced.unwrap_or(limit_bytes), &limits.budget).await?;
         let bytes = timeout(limits.timeout, collect(self.chunks, announced, limit_bytes))
             .await
             .map_err(|_| Problem::body_timeout())??;
-        Ok(Received { bytes, content_type, _share: share })
+        Ok(BufferedBody { bytes, content_type, _memory: memory })
     }
 }
 
-async fn share(bytes: usize, limits: &BodyLimits) -> Result<Option<tokio::sync::OwnedSemaphorePermit>, Problem> {
+async fn reserve(bytes: usize, budget: &MemoryBudget) -> Result<Option<MemoryPermit>, Problem> {
     if bytes <= SMALL_BODY_BYTES {
         return Ok(None);
     }
     // A body larger than the whole budget takes all of it.
-    let units = bytes.min(limits.budget_bytes).div_ceil(UNIT_BYTES).min(limits.budget_bytes / UNIT_BYTES);
-    let units = u32::try_from(units).unwrap_or(u32::MAX);
-    match timeout(limits.timeout, Arc::clone(&limits.budget).acquire_many_owned(units)).await {
-        Ok(Ok(permit)) => Ok(Some(permit)),
-        _ => Err(Problem::unavailable().because("the memory for bodies is in use")),
+    match budget.reserve((bytes as u64).min(budget.total_bytes())).await {
+        Ok(permit) => Ok(Some(permit)),
+        Err(error) => Err(Problem::unavailable().with_cause(error)),
     }
 }
 
@@ -126,7 +119,7 @@ async fn collect(
     let Some(first) = chunks.try_next().await.map_err(cut_short)? else {
         return Ok(Bytes::new());
     };
-    // Most bodies are one chunk, and are handed on as they came.
+    // Most bodies are one chunk: no copy.
     if announced == Some(first.len()) {
         return Ok(first);
     }
@@ -146,16 +139,16 @@ fn header_text(headers: &HeaderMap, name: &http::HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
 }
 
-/// The most that is read of a body that no handler wanted, in bytes; past it the connection is closed.
+/// Limit of draining an unread body, in bytes; after it the connection is closed.
 const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How long that may take.
+/// Timeout of draining an unread body.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A request's body that is read to its end even where no handler wants it.
+/// A request body that is drained when a handler drops it unread.
 ///
-/// An answer that comes before the body is read (a 401 to an upload) would else close the connection under
-/// nginx while it still sends, and nginx would answer 502 instead of what was said.
+/// Otherwise a response before the end of the body (a 401 to an upload) closes the connection while nginx still sends, and
+/// nginx responds with a 502 instead.
 pub(super) struct Drained(Option<Incoming>);
 
 impl Drained {

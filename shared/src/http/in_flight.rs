@@ -1,4 +1,4 @@
-//! Requests in flight, for a graceful shutdown.
+//! Counts requests in flight, for graceful shutdown.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long there must have been no request in flight for the connections that are open to be idle or partial requests.
-pub(super) const SETTLED: Duration = Duration::from_millis(250);
+/// After this long without a request in flight, open connections are idle or hold partial requests.
+pub(super) const QUIET_PERIOD: Duration = Duration::from_millis(250);
 
 /// The number of requests whose responses have not been sent completely.
 #[derive(Debug, Default)]
@@ -31,12 +31,12 @@ impl InFlight {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Returns when there has been no request for [`SETTLED`].
-    pub(super) async fn settled(&self) {
+    /// Returns when there has been no request in flight for [`QUIET_PERIOD`].
+    pub(super) async fn quiescent(&self) {
         loop {
             let ended = self.ended.notified();
             if self.count() == 0 {
-                match timeout(SETTLED, ended).await {
+                match timeout(QUIET_PERIOD, ended).await {
                     Err(_) if self.count() == 0 => return,
                     _ => {}
                 }
@@ -53,7 +53,7 @@ pub(super) struct InFlightGuard(Arc<InFlight>);
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        // `settled` waits for the last one only.
+        // `quiescent` waits for the last one only.
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.ended.notify_waiters();
         }

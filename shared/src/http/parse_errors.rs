@@ -1,8 +1,8 @@
-//! hyper's own error responses, in JSON.
+//! JSON bodies for hyper's own error responses.
 //!
-//! hyper answers a request head that it can't parse (400), or that is too long or has too many headers (414, 431), before
-//! any service sees it, and always with an empty body. There is no hook for it, so this wraps the connection and replaces
-//! the response on its way out.
+//! hyper responds to request headers that it can't parse (400), that are too long or too many (414, 431) before any service
+//! sees them, and always with an empty body. It has no hook for that, so this wraps the connection and replaces the response
+//! when it is written.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,58 +16,58 @@ use tokio::time::{Sleep, sleep};
 
 use super::access::REQUEST_ID;
 
-/// What is read, at most, of a request that was refused, in bytes: closing with unread bytes resets the connection, and the
-/// client may lose the response.
+/// Limit of draining a rejected request, in bytes: closing a socket with unread bytes resets the connection, and the client
+/// may lose the response.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 
-/// How long that may take.
+/// Timeout of draining a rejected request.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection whose parse errors are answered in JSON.
 #[derive(Debug)]
 pub(super) struct JsonParseErrors {
     stream: TcpStream,
-    refusal: Option<Refusal>,
+    rejection: Option<Rejection>,
 }
 
-/// The response to a request that could not be parsed, as far as it is not sent yet; then the rest of that request.
+/// The JSON response in progress, and the draining of its request.
 #[derive(Debug)]
-struct Refusal {
-    response: Bytes,
+struct Rejection {
+    unsent: Bytes,
     drained_bytes: usize,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl JsonParseErrors {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, refusal: None }
+        Self { stream, rejection: None }
     }
 
-    /// Sends the refusal in place of `length` bytes of hyper's.
-    fn poll_refuse(&mut self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
-        let Some(refusal) = &mut self.refusal else { return Poll::Ready(Ok(length)) };
-        while refusal.response.has_remaining() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &refusal.response))?;
+    /// Sends the JSON response in place of `length` bytes of hyper's.
+    fn poll_reject(&mut self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
+        let Some(rejection) = &mut self.rejection else { return Poll::Ready(Ok(length)) };
+        while rejection.unsent.has_remaining() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &rejection.unsent))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            refusal.response.advance(sent);
+            rejection.unsent.advance(sent);
         }
         Poll::Ready(Ok(length))
     }
 
-    fn refuses(&mut self, written: &[u8]) -> bool {
-        if self.refusal.is_none()
+    fn is_rejecting(&mut self, written: &[u8]) -> bool {
+        if self.rejection.is_none()
             && let Some(response) = json_for(written)
         {
             let deadline = Box::pin(sleep(DRAIN_TIMEOUT));
-            self.refusal = Some(Refusal { response, drained_bytes: 0, deadline });
+            self.rejection = Some(Rejection { unsent: response, drained_bytes: 0, deadline });
         }
-        self.refusal.is_some()
+        self.rejection.is_some()
     }
 }
 
-/// The JSON response for one of hyper's own. Those of a service have a request id.
+/// The JSON response for one of hyper's own, which have no request id.
 fn json_for(written: &[u8]) -> Option<Bytes> {
     let status = written.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (reason, detail) = match status {
@@ -101,8 +101,8 @@ impl AsyncRead for JsonParseErrors {
 
 impl AsyncWrite for JsonParseErrors {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.refuses(bytes) {
-            return self.poll_refuse(context, bytes.len());
+        if self.is_rejecting(bytes) {
+            return self.poll_reject(context, bytes.len());
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -112,9 +112,9 @@ impl AsyncWrite for JsonParseErrors {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // hyper writes a head in one piece.
-        if slices.first().is_some_and(|head| self.refuses(head)) {
-            return self.poll_refuse(context, slices.iter().map(|slice| slice.len()).sum());
+        // hyper writes the response's headers in one piece.
+        if slices.first().is_some_and(|head| self.is_rejecting(head)) {
+            return self.poll_reject(context, slices.iter().map(|slice| slice.len()).sum());
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
@@ -128,9 +128,9 @@ impl AsyncWrite for JsonParseErrors {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, refusal } = &mut *self;
+        let Self { stream, rejection } = &mut *self;
         ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
-        let Some(Refusal { drained_bytes, deadline, .. }) = refusal else { return Poll::Ready(Ok(())) };
+        let Some(Rejection { drained_bytes, deadline, .. }) = rejection else { return Poll::Ready(Ok(())) };
         let mut bytes = [0; 4096];
         while *drained_bytes < DRAIN_BYTES_MAX && deadline.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut bytes);
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_responses_of_hyper_itself_are_replaced() {
+    fn only_responses_of_hyper_itself_are_replaced() {
         let own = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
         let json = json_for(own).unwrap();
         assert!(json.starts_with(b"HTTP/1.1 431 ") && json.ends_with(b"}"), "{json:?}");

@@ -1,6 +1,6 @@
-//! The one error a client sees. This is the only place where a failure gets a status.
+//! Error responses of both services: the only place that maps a failure to a status.
 //!
-//! Sentences and shapes are those of Django REST Framework and `SimpleJWT`, whose clients ours are.
+//! Messages and bodies are those of Django REST Framework and `SimpleJWT`, for whose clients this API is made.
 
 use std::fmt::Display;
 
@@ -9,11 +9,11 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use warp::reply::{Reply, Response};
 
-/// What we log of a failure and a client is not told; `serve` finds it in the answer's extensions.
+/// The internal cause of an error response: logged, not sent. `serve` takes it from the response's extensions.
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
-/// A refused or failed request.
+/// An error response.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -22,13 +22,13 @@ pub struct Problem {
     cause: Option<String>,
 }
 
-/// How long a client is asked to wait for a part of the deployment that is away or busy, in seconds.
+/// `Retry-After` of a 503, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Most characters of a client's input that a message repeats.
+/// Limit of a client's input repeated in a message, in characters.
 const EXCERPT_CHARS_MAX: usize = 100;
 
-/// The start of a client's input, for a message that repeats it.
+/// The start of a client's input, for use in a message.
 pub fn excerpt(input: &str) -> &str {
     input.char_indices().nth(EXCERPT_CHARS_MAX).and_then(|(end, _)| input.get(..end)).unwrap_or(input)
 }
@@ -43,36 +43,36 @@ impl Problem {
     }
 
     fn header(mut self, name: HeaderName, value: &str) -> Self {
-        // A value that is no header value (a client's odd method name) is left out rather than answered with.
+        // A value that is no valid header value (of a client's odd method name) is left out.
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }
         self
     }
 
-    /// Adds what the log shall say and the client is not told.
+    /// Attaches the internal cause, which is logged and not sent.
     #[must_use]
-    pub fn because(mut self, cause: impl Display) -> Self {
+    pub fn with_cause(mut self, cause: impl Display) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
-    /// The status it answers with.
+    /// The response's status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// 400: fields that failed, each with its sentences.
+    /// 400: invalid fields, each with its messages.
     pub fn fields(errors: Map<String, Value>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Value::Object(errors))
     }
 
-    /// 400: the request as a whole is not understood.
+    /// 400: the request as a whole is malformed.
     pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::detail(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 401 for an access token: `SimpleJWT`'s body, `messages` included where a token was shown.
+    /// 401 for an access token: `SimpleJWT`'s body, with `messages` if a token was presented.
     pub fn access_token(detail: &str, message: Option<&str>) -> Self {
         let mut body = json!({ "detail": detail, "code": "token_not_valid" });
         if let (Some(message), Value::Object(fields)) = (message, &mut body) {
@@ -88,7 +88,7 @@ impl Problem {
             .header(WWW_AUTHENTICATE, r#"JWT realm="api""#)
     }
 
-    /// 401 between the two services: the secret was not shown.
+    /// 401 between the two services: the secret is missing or wrong.
     pub fn service_secret() -> Self {
         Self::detail(StatusCode::UNAUTHORIZED, "The secret of the two services is missing or wrong.")
     }
@@ -104,12 +104,12 @@ impl Problem {
         Self::detail(StatusCode::METHOD_NOT_ALLOWED, detail).header(ALLOW, allow)
     }
 
-    /// 408: the body did not arrive in time.
+    /// 408: timeout of the body.
     pub fn body_timeout() -> Self {
         Self::detail(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time.")
     }
 
-    /// 409: another picture has that id.
+    /// 409: the id belongs to another picture.
     pub fn conflict(detail: &str) -> Self {
         Self::detail(StatusCode::CONFLICT, detail)
     }
@@ -126,24 +126,24 @@ impl Problem {
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// 415 for a `Content-Encoding`: bodies are taken as they are (RFC 9110, section 8.4).
+    /// 415 for a `Content-Encoding`: only `identity` is supported (RFC 9110, section 8.4).
     pub fn unsupported_encoding(encoding: &str) -> Self {
         let detail = format!("Unsupported content encoding \"{}\" in request.", excerpt(encoding));
         Self::detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// 416, with the size of what was asked for in bytes.
+    /// 416, with the size of the resource in bytes.
     pub fn range_not_satisfiable(size_bytes: u64) -> Self {
         Self::detail(StatusCode::RANGE_NOT_SATISFIABLE, "The range asked for is not part of it.")
             .header(CONTENT_RANGE, &format!("bytes */{size_bytes}"))
     }
 
-    /// 422 between the two services: the body is no picture that we take.
+    /// 422 between the two services: the body is not an accepted picture.
     pub fn refused(body: Value) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, body)
     }
 
-    /// 429, with the seconds to wait.
+    /// 429, with `Retry-After` in seconds.
     pub fn throttled(wait_seconds: u64) -> Self {
         let detail = format!("Request was throttled. Expected available in {wait_seconds} seconds.");
         Self::detail(StatusCode::TOO_MANY_REQUESTS, detail).header(RETRY_AFTER, &wait_seconds.to_string())
@@ -155,12 +155,12 @@ impl Problem {
         Self::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
     }
 
-    /// 500: a fault of ours. Nothing a client sends may lead here.
+    /// 500: a bug of the service. No input of a client may lead here.
     pub fn internal() -> Self {
         Self::detail(StatusCode::INTERNAL_SERVER_ERROR, "A server error occurred.")
     }
 
-    /// 503: a part of the deployment is away or busy; it is worth asking again.
+    /// 503: a dependency is unavailable or saturated; the client may retry.
     pub fn unavailable() -> Self {
         Self::detail(StatusCode::SERVICE_UNAVAILABLE, "Service temporarily unavailable, try again later.")
             .header(RETRY_AFTER, &RETRY_AFTER_SECONDS.to_string())
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_repeats_at_most_a_hundred_characters_of_input() {
+    fn message_repeats_at_most_100_characters_of_input() {
         assert_eq!(excerpt("text/xml"), "text/xml");
         let long = "ü".repeat(101);
         assert_eq!(excerpt(&long), "ü".repeat(100));

@@ -142,7 +142,7 @@ async fn reply_to(rejection: Rejection) -> Result<Response, Infallible> {
         return Ok(Problem::not_found().into_response());
     }
     // Only a path and `only` reject: this is a fault of ours.
-    Ok(Problem::internal().because(format!("unanswered rejection: {rejection:?}")).into_response())
+    Ok(Problem::internal().with_cause(format!("unanswered rejection: {rejection:?}")).into_response())
 }
 
 /// Runs `check` when asked: `GET /healthz` (the process answers) and `GET /readyz` (it can do its work).

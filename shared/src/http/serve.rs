@@ -1,7 +1,7 @@
-//! Sockets: accept, time out, limit, drain.
+//! The server loop: accepts connections, enforces limits and timeouts, shuts down gracefully.
 //!
-//! warp's own server has no limits and hangs a graceful shutdown on a half-sent head, so this is `warp::service` on
-//! hyper. HTTP/1.1 only: it is what nginx speaks to an upstream, and what is not there can't be attacked.
+//! `warp::service` on hyper, because warp's own server has no limits and waits on partial requests at shutdown. HTTP/1.1
+//! only, which is what nginx speaks to an upstream.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -35,10 +35,10 @@ use super::route::Head;
 use crate::random::Random;
 use crate::settings::{SettingError, Settings};
 
-/// Headers of a request that a client may send; more are a 431.
+/// Limit of a client's request headers; more are a 431.
 pub const HEADERS_MAX: usize = 100;
 
-/// Headers that nginx adds to those of the client, or sets in their place: they don't count.
+/// Headers that nginx adds or replaces: not counted against [`HEADERS_MAX`].
 const ADDED_BY_NGINX: [HeaderName; 7] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-forwarded-for"),
@@ -49,22 +49,22 @@ const ADDED_BY_NGINX: [HeaderName; 7] = [
     HeaderName::from_static("x-if-modified-since"),
 ];
 
-/// A request's head may be this long, in bytes; a longer one is a 431.
+/// Limit of the request line and headers, in bytes; more is a 431.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// After a failed `accept` (out of file descriptors, mostly) the next one is tried after this pause.
+/// Pause after a failed `accept`, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The limits of a listener.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
-    /// Connections open at once; the next ones wait in the listen queue.
+    /// Open connections; further ones wait in the listen queue.
     pub connections_max: usize,
-    /// How long a connection may take to send a whole head; an idle one is closed after it.
+    /// Timeout of receiving the request headers, and of an idle connection.
     pub head_timeout: Duration,
-    /// How long after the stop signal a connection that is open already is still answered.
-    pub linger: Duration,
-    /// How long requests in flight may take to end after that.
+    /// How long open connections are still served after the stop signal.
+    pub keepalive_grace: Duration,
+    /// Timeout of requests in flight, counted from the end of the grace.
     pub drain_timeout: Duration,
 }
 
@@ -77,36 +77,36 @@ impl ServeConfig {
                 4096,
                 1..=1_000_000,
                 "connections",
-                "connections open at once on a listener; the next ones wait",
+                "open connections of a listener; further ones wait in the listen queue",
             )?,
             head_timeout: settings.seconds(
                 "HEAD_TIMEOUT_SECONDS",
                 30,
                 1..=3600,
-                "how long a request's head may take; an idle connection is closed after it (nginx must close first)",
+                "timeout of receiving a request's headers, and of an idle connection (nginx must close first)",
             )?,
-            linger: settings.seconds(
+            keepalive_grace: settings.seconds(
                 "LINGER_SECONDS",
                 3,
                 0..=3600,
-                "how long after SIGTERM open connections are still answered; longer than nginx keeps an idle one (keepalive_timeout of its upstream)",
+                "how long open connections are still served after SIGTERM; longer than nginx keeps an idle one (keepalive_timeout of its upstream)",
             )?,
             drain_timeout: settings.seconds(
                 "DRAIN_TIMEOUT_SECONDS",
                 15,
                 1..=3600,
-                "how long requests in flight may take to end after that",
+                "timeout of requests in flight after that",
             )?,
         })
     }
 }
 
-/// Serves `filter` on `listener` until `stop` is ready; then takes no new connection, lets the requests in flight end,
-/// and returns. A connection that has sent half a head does not hold it up.
+/// Serves `filter` on `listener` until `stop` resolves, then shuts down gracefully: stops accepting, drains the requests
+/// in flight, returns. Partial requests do not delay it.
 ///
-/// New connections are refused at once, so that whoever asks goes to another replica with nothing sent. Open ones are
-/// answered a while longer, with `Connection: close`: a request may be on its way on one that looks idle from here, and
-/// where that is a POST nobody would dare to send it again.
+/// New connections are refused at once, so that the proxy picks another replica before it has sent anything. Open ones
+/// are served for the keep-alive grace, with `Connection: close`: the proxy may just have sent a request on a connection
+/// that is idle from here, and it must not repeat a POST.
 pub async fn serve<F>(
     listener: TcpListener,
     filter: F,
@@ -126,29 +126,29 @@ pub async fn serve<F>(
         is_stopping: AtomicBool::new(false),
     });
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(config.connections_max));
+    let permits = Arc::new(Semaphore::new(config.connections_max));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(config.head_timeout)
         .max_headers(HEADERS_MAX + ADDED_BY_NGINX.len())
         .max_buf_size(HEAD_BYTES_MAX);
-    let attend = |stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit| {
-        // Answers are written whole: waiting to fill a segment only delays them.
+    let serve_connection = |stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit| {
+        // Nagle's algorithm would only delay: responses are written whole.
         let _ = stream.set_nodelay(true);
         let server = Arc::clone(&server);
         let service = service_fn(move |request| Arc::clone(&server).call(request, peer));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(JsonParseErrors::new(stream)), service));
         tokio::spawn(async move {
-            // An error here is a client that went away or sent no HTTP; hyper has answered what can be answered.
+            // Errors are disconnects and malformed HTTP; hyper has already sent the response, if any.
             let _ = connection.await;
-            drop(slot);
+            drop(permit);
         });
     };
     let accept_all = async {
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let Some((stream, peer)) = accept(&listener).await else { continue };
-            attend(stream, peer, slot);
+            serve_connection(stream, peer, permit);
         }
     };
     tokio::select! {
@@ -156,33 +156,33 @@ pub async fn serve<F>(
         () = stop => {}
     }
     server.is_stopping.store(true, Ordering::SeqCst);
-    for (stream, peer) in queued(listener) {
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { break };
-        attend(stream, peer, slot);
+    for (stream, peer) in pending_connections(listener) {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        serve_connection(stream, peer, permit);
     }
-    tracing::info!(in_flight = server.in_flight.count(), "stopping: no new connections");
-    let all_slots = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
-    // Past it, what is still open is idle or half a head.
-    let _ = timeout(config.linger, slots.acquire_many(all_slots)).await;
+    tracing::info!(in_flight = server.in_flight.count(), "stopping: accepting no new connections");
+    let all_permits = u32::try_from(config.connections_max).unwrap_or(u32::MAX);
+    // After the grace, connections still open are idle or hold partial requests.
+    let _ = timeout(config.keepalive_grace, permits.acquire_many(all_permits)).await;
     let drained = timeout(config.drain_timeout, async {
         tokio::select! {
             () = graceful.shutdown() => {}
-            () = server.in_flight.settled() => {}
+            () = server.in_flight.quiescent() => {}
         }
     });
     if drained.await.is_err() {
-        tracing::warn!(in_flight = server.in_flight.count(), "the drain timeout is over: requests are cut");
+        tracing::warn!(in_flight = server.in_flight.count(), "drain timeout elapsed; aborting requests in flight");
     }
 }
 
-/// Connections that may wait to be accepted (the kernel's `somaxconn` bounds it, too). The 128 of `TcpListener::bind` overflow
-/// when nginx opens its connections all at once, and who is dropped there comes back a second later.
+/// Length of the listen queue (also bounded by the kernel's `somaxconn`). `TcpListener::bind` has 128, which overflows when
+/// nginx opens its connections at once; a dropped SYN is retried only after a second.
 const BACKLOG: u32 = 4096;
 
-/// Listens on `address`; call it in a runtime.
+/// Listens on `address`. Must be called inside a runtime.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restart must not wait for old connections to be forgotten.
+    // A restart must not wait for connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -198,7 +198,7 @@ pub async fn stop_signal() {
                 _ = interrupt.recv() => {}
             }
         }
-        // Without signal handlers the default stays: the process ends at once.
+        // Without handlers the default action stays: the process ends at once.
         _ => std::future::pending().await,
     }
 }
@@ -207,16 +207,16 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok(accepted) => Some(accepted),
         Err(error) => {
-            tracing::warn!(%error, "accept failed");
+            tracing::warn!(%error, "accept failed; retrying after a pause");
             sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-/// Closes the listener and returns the connections that waited to be accepted: closing would reset them.
-fn queued(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    // Asked directly: the runtime may not have noticed the last ones yet.
+/// Closes the listener and returns the connections of its queue, which closing would reset.
+fn pending_connections(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    // Accepted from the socket itself: the runtime may not have polled the last ones yet.
     let Ok(listener) = listener.into_std() else { return Vec::new() };
     let accepted = std::iter::from_fn(|| listener.accept().ok());
     accepted
@@ -248,7 +248,7 @@ impl<S> Server<S> {
         let guard = InFlight::begin(&self.in_flight);
         let access = Access::begin(request.method(), request.uri().path(), request.headers(), self.routes, &self.ids);
         let mut request = request.map(Drained::new);
-        // warp routes by method and path; the rest of the head is handed on once, and never copied.
+        // The headers move into the shared request head, so that extractors clone an Arc instead of the map.
         let headers = std::mem::take(request.headers_mut());
         let mut response = if has_too_many(&headers) {
             Problem::too_many_headers(HEADERS_MAX).into_response()
@@ -258,7 +258,7 @@ impl<S> Server<S> {
             match AssertUnwindSafe(service.call(request)).catch_unwind().await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
-                Err(_) => Problem::internal().because("a handler panicked").into_response(),
+                Err(_) => Problem::internal().with_cause("a handler panicked").into_response(),
             }
         };
         access.end(&mut response);
@@ -283,14 +283,14 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::{Notify, oneshot};
 
-    use super::super::in_flight::SETTLED;
+    use super::super::in_flight::QUIET_PERIOD;
     use super::*;
 
-    /// Serves a handler that waits for `release`; returns its address, the stop signal and the server's end.
+    /// Serves a handler that waits for `release`; returns the address, the stop signal and the server's task.
     async fn start(
         release: Arc<Notify>,
         entered: Arc<Notify>,
-        linger: Duration,
+        keepalive_grace: Duration,
     ) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -306,7 +306,7 @@ mod tests {
         let config = ServeConfig {
             connections_max: 10,
             head_timeout: Duration::from_mins(1),
-            linger,
+            keepalive_grace,
             drain_timeout: Duration::from_mins(1),
         };
         let served = tokio::spawn(serve(listener, filter, &[], Random::system(), config, async {
@@ -316,27 +316,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_in_flight_is_not_cut_and_half_a_head_does_not_hold_the_exit() {
+    async fn shutdown_drains_requests_in_flight_and_ignores_partial_requests() {
         let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (address, stop, served) = start(Arc::clone(&release), Arc::clone(&entered), Duration::ZERO).await;
-        let mut half = TcpStream::connect(address).await.unwrap();
-        half.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
+        let mut partial = TcpStream::connect(address).await.unwrap();
+        partial.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
         let mut whole = TcpStream::connect(address).await.unwrap();
         whole.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         entered.notified().await;
         stop.send(()).unwrap();
         let mut served = pin!(served);
-        assert!(timeout(SETTLED * 2, &mut served).await.is_err(), "it left with a request in flight");
+        assert!(timeout(QUIET_PERIOD * 2, &mut served).await.is_err(), "the server returned with a request in flight");
         release.notify_one();
         let mut answer = String::new();
         whole.read_to_string(&mut answer).await.unwrap();
         assert!(answer.ends_with("done"), "{answer}");
-        // Far less than the drain timeout, which is what a hang would take.
-        timeout(Duration::from_secs(20), served).await.expect("half a head held the exit").unwrap();
+        // Far below the drain timeout, which a hang would reach.
+        timeout(Duration::from_secs(20), served).await.expect("a partial request delayed the shutdown").unwrap();
     }
 
     #[tokio::test]
-    async fn after_the_stop_open_connections_are_answered_once_more_and_new_ones_refused() {
+    async fn shutdown_serves_open_connections_and_refuses_new_ones() {
         let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (address, stop, served) = start(Arc::clone(&release), entered, Duration::from_mins(1)).await;
         let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -355,7 +355,7 @@ mod tests {
         let mut second = String::new();
         open.read_to_string(&mut second).await.unwrap();
         assert!(second.contains("connection: close") && second.ends_with("done"), "{second}");
-        // Nobody is left: it does not wait for the rest of the minute.
-        timeout(Duration::from_secs(20), served).await.expect("it lingered with nobody there").unwrap();
+        // No connection is left, so it does not wait for the rest of the grace.
+        timeout(Duration::from_secs(20), served).await.expect("the server waited without connections").unwrap();
     }
 }

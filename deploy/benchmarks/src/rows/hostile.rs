@@ -1,31 +1,31 @@
-//! What a hostile request costs: CPU of the service per request, against a valid request of the same kind and size.
+//! CPU time of hostile requests, against valid requests of the same kind and size.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use deploy::Part;
+use deploy::Service;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::time::Instant;
 
-use crate::bench::Bench;
-use crate::client::{Client, request};
-use crate::cpu::cpu_time;
 use crate::error::Error;
-use crate::measure::milliseconds;
-use crate::row::{Measure, Pair, Reach, Row, Sample, Side, Unit};
+use crate::harness::Bench;
+use crate::harness::cpu::cpu_time;
+use crate::harness::http_client::{HttpClient, request};
+use crate::harness::measure::milliseconds;
+use crate::harness::row::{Measure, Pair, Row, Sample, Side, Target, Unit};
 
-/// The same picture, in the two encodings of a body.
+/// The same picture as base64 and as multipart.
 pub const BASE64: Row = row(
     "hostile-base64",
     "CPU of auth-api: PATCH update with a picture of about 9 MB as base64 in JSON : as multipart",
     2.5,
-    |bench| Ok(pair(bench, base64(&bench.pictures()?.heavy()?), multipart_picture(&bench.pictures()?.heavy()?))),
+    |bench| Ok(pair(bench, base64(&bench.media()?.heavy()?), multipart_picture(&bench.media()?.heavy()?))),
 );
 
-/// A text of a size that the body limit allows, and no field does.
+/// A text within the body limit, above the limit of any field.
 pub const TEXT: Row = row(
     "hostile-text",
     "CPU of auth-api: register with an e-mail of 13 MB of CJK labels and a password of 1,024 characters : base64 picture",
@@ -33,18 +33,18 @@ pub const TEXT: Row = row(
     |bench| against_base64(bench, text()),
 );
 
-fn text() -> Sent {
+fn text() -> RepeatedRequest {
     let email = format!("x@{}com", "例え.".repeat(13_000_000 / 7));
     let password = "p".repeat(1024);
     refused("application/json", format!(r#"{{"email":"{email}","full_name":"A","password":"{password}"}}"#))
 }
 
-/// Bodies that no account is needed for, one of each kind.
-pub(super) fn anonymous() -> Vec<Sent> {
+/// Returns one hostile request of each kind that needs no account.
+pub(super) fn anonymous() -> Vec<RepeatedRequest> {
     vec![text(), escapes(), values(), form(), part_header()]
 }
 
-/// Escapes, each of which is decoded by itself.
+/// JSON escapes, each decoded separately.
 pub const ESCAPES: Row = row(
     "hostile-escapes",
     "CPU of auth-api: register with an e-mail of 13 MB of JSON escapes : base64 picture",
@@ -52,11 +52,11 @@ pub const ESCAPES: Row = row(
     |bench| against_base64(bench, escapes()),
 );
 
-fn escapes() -> Sent {
+fn escapes() -> RepeatedRequest {
     refused("application/json", format!(r#"{{"email":"{}"}}"#, r"\u4f8b".repeat(13_000_000 / 6)))
 }
 
-/// As many values as fit.
+/// As many JSON values as the body limit allows.
 pub const VALUES: Row = row(
     "hostile-values",
     "CPU of auth-api: register with a JSON list of 6.5 million numbers : base64 picture",
@@ -64,11 +64,11 @@ pub const VALUES: Row = row(
     |bench| against_base64(bench, values()),
 );
 
-fn values() -> Sent {
+fn values() -> RepeatedRequest {
     refused("application/json", format!("[{}0]", "0,".repeat(6_500_000)))
 }
 
-/// Escapes of a form.
+/// Percent-encoded bytes in a form.
 pub const FORM: Row = row(
     "hostile-form",
     "CPU of auth-api: register with 13 MB of escapes in a URL-encoded form : base64 picture",
@@ -76,19 +76,19 @@ pub const FORM: Row = row(
     |bench| against_base64(bench, form()),
 );
 
-fn form() -> Sent {
+fn form() -> RepeatedRequest {
     refused("application/x-www-form-urlencoded", format!("email={}+", "%41".repeat(13_000_000 / 3)))
 }
 
-/// Escapes in the header of a part.
+/// Escapes in the header of a multipart part.
 pub const PART_HEADER: Row = row(
-    "hostile-part-header",
+    "hostile-service-header",
     "CPU of auth-api: register with a multipart name of 13 MB of escapes : the picture as multipart",
     2.0,
-    |bench| Ok(pair(bench, part_header(), multipart_picture(&bench.pictures()?.heavy()?))),
+    |bench| Ok(pair(bench, part_header(), multipart_picture(&bench.media()?.heavy()?))),
 );
 
-fn part_header() -> Sent {
+fn part_header() -> RepeatedRequest {
     let name = "\\\"".repeat(6_500_000);
     let body = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--b--\r\n");
     refused("multipart/form-data; boundary=b", body)
@@ -97,12 +97,12 @@ fn part_header() -> Sent {
 type MakePair = fn(&Bench) -> Result<Pair<'_>, Error>;
 
 const fn row(name: &'static str, what: &'static str, at_most: f64, pair: MakePair) -> Row {
-    Row { name, what, measure: Measure::Ratio { unit: Unit::CpuMilliseconds, reach: Reach::AtMost(at_most), pair } }
+    Row { name, what, measure: Measure::Ratio { unit: Unit::CpuMilliseconds, target: Target::AtMost(at_most), pair } }
 }
 
-/// A request that is sent again and again.
+/// A request that is sent repeatedly.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct RepeatedRequest {
     method: Method,
     path: &'static str,
     content_type: &'static str,
@@ -110,9 +110,9 @@ pub(super) struct Sent {
     status: u16,
 }
 
-impl Sent {
-    /// Sends it, and returns the status of the response.
-    pub(super) async fn send(&self, client: &mut Client, access: &str) -> Result<u16, Error> {
+impl RepeatedRequest {
+    /// Sends the request and returns the status of the response.
+    pub(super) async fn send(&self, client: &mut HttpClient, access: &str) -> Result<u16, Error> {
         let request = request(self.method.clone(), self.path)
             .header(CONTENT_TYPE, self.content_type)
             .header(AUTHORIZATION, format!("JWT {access}"))
@@ -121,42 +121,43 @@ impl Sent {
     }
 }
 
-fn refused(content_type: &'static str, body: String) -> Sent {
-    Sent { method: Method::POST, path: "/api/user/register/", content_type, body: body.into(), status: 400 }
+fn refused(content_type: &'static str, body: String) -> RepeatedRequest {
+    RepeatedRequest { method: Method::POST, path: "/api/user/register/", content_type, body: body.into(), status: 400 }
 }
 
-fn update(content_type: &'static str, body: Vec<u8>) -> Sent {
-    Sent { method: Method::PATCH, path: "/api/user/update/", content_type, body: body.into(), status: 200 }
+fn update(content_type: &'static str, body: Vec<u8>) -> RepeatedRequest {
+    RepeatedRequest { method: Method::PATCH, path: "/api/user/update/", content_type, body: body.into(), status: 200 }
 }
 
-fn base64(picture: &[u8]) -> Sent {
+fn base64(picture: &[u8]) -> RepeatedRequest {
     update("application/json", format!(r#"{{"profile_pic":"{}"}}"#, STANDARD.encode(picture)).into_bytes())
 }
 
-fn multipart_picture(picture: &[u8]) -> Sent {
+fn multipart_picture(picture: &[u8]) -> RepeatedRequest {
     let head = b"--b\r\nContent-Disposition: form-data; name=\"profile_pic\"; filename=\"a.jpg\"\r\n\r\n";
     update("multipart/form-data; boundary=b", [head, picture, b"\r\n--b--\r\n"].concat())
 }
 
-fn against_base64(bench: &Bench, hostile: Sent) -> Result<Pair<'_>, Error> {
-    Ok(pair(bench, hostile, base64(&bench.pictures()?.heavy()?)))
+fn against_base64(bench: &Bench, hostile: RepeatedRequest) -> Result<Pair<'_>, Error> {
+    Ok(pair(bench, hostile, base64(&bench.media()?.heavy()?)))
 }
 
-fn pair(bench: &Bench, hostile: Sent, valid: Sent) -> Pair<'_> {
-    Pair { ours: side(bench, hostile), limit: side(bench, valid) }
+fn pair(bench: &Bench, hostile: RepeatedRequest, valid: RepeatedRequest) -> Pair<'_> {
+    Pair { candidate: side(bench, hostile), baseline: side(bench, valid) }
 }
 
-fn side(bench: &Bench, sent: Sent) -> Side<'_> {
+fn side(bench: &Bench, sent: RepeatedRequest) -> Side<'_> {
     Box::new(move |time| bench.runtime.block_on(cpu_per_request(bench, &sent, time)))
 }
 
-/// Sends it over one connection, one after the other, past nginx.
-async fn cpu_per_request(bench: &Bench, sent: &Sent, time: Duration) -> Result<Sample, Error> {
+/// Sends the request repeatedly over one connection, bypassing nginx.
+async fn cpu_per_request(bench: &Bench, sent: &RepeatedRequest, time: Duration) -> Result<Sample, Error> {
     let small = bench.small()?;
     let stack = small.stack()?;
-    let pid = stack.pids(Part::AuthApi)?.first().copied().ok_or(deploy::Error::NotRunning(Part::AuthApi))?;
+    let pid =
+        stack.pids(Service::AuthApi)?.first().copied().ok_or(deploy::Error::NotRunning(Service::AuthApi.name()))?;
     let access = small.access_tokens()?.first().map(String::as_str).unwrap_or_default();
-    let mut client = Client::connect(&stack.env().auth_api).await?;
+    let mut client = HttpClient::connect(&stack.env().auth_api).await?;
     let (before, since, mut count, mut refused) = (cpu_time(pid)?, Instant::now(), 0, 0);
     while since.elapsed() < time {
         refused += u64::from(sent.send(&mut client, access).await? != sent.status);

@@ -1,5 +1,5 @@
-//! What a hostile picture costs: CPU of media-server for its upload and its largest rendition, against the costliest ordinary
-//! picture of the same format, pixels and at least those bytes.
+//! CPU time of media-server for the upload and the largest rendition of a hostile picture, against the costliest ordinary
+//! picture of the same format and dimensions and at least the same size.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use media_server::hostile;
 use shared::media_api::ImageKind;
 use tokio::time::Instant;
 
-use crate::bench::Bench;
-use crate::client::Client;
-use crate::cpu::cpu_time;
 use crate::error::Error;
-use crate::measure::milliseconds;
-use crate::pictures::{MediaServer, new_id};
-use crate::row::{Measure, Pair, Reach, Row, Sample, Side, Unit};
+use crate::harness::Bench;
+use crate::harness::cpu::cpu_time;
+use crate::harness::http_client::HttpClient;
+use crate::harness::measure::milliseconds;
+use crate::harness::media::{MediaServerProcess, new_id};
+use crate::harness::row::{Measure, Pair, Row, Sample, Side, Target, Unit};
 
 /// The costliest JPEG.
 pub const JPEG: Row = row("hostile-jpeg", |bench| costliest(bench, ImageKind::Jpeg));
@@ -29,42 +29,43 @@ const fn row(name: &'static str, pair: fn(&Bench) -> Result<Pair<'_>, Error>) ->
     Row {
         name,
         what: "CPU of media-server: upload and largest rendition of the costliest hostile picture : of its ordinary counterpart",
-        measure: Measure::Ratio { unit: Unit::CpuMilliseconds, reach: Reach::AtMost(2.0), pair },
+        measure: Measure::Ratio { unit: Unit::CpuMilliseconds, target: Target::AtMost(2.0), pair },
     }
 }
 
-/// How long each kind is tried, to find the costliest one.
-const TRIAL: Duration = Duration::from_millis(500);
+/// Duration of the measurement that selects the costliest picture.
+const SELECTION: Duration = Duration::from_millis(500);
 
 fn costliest(bench: &Bench, kind: ImageKind) -> Result<Pair<'_>, Error> {
-    let server = bench.pictures()?.server();
+    let server = bench.media()?.server();
     let mut costliest: Option<(f64, Bytes, Bytes)> = None;
     for picture in hostile::ALL.iter().map(|make| make()).filter(|picture| picture.kind == kind) {
         let (hostile, ordinary) = (Bytes::from(picture.bytes.clone()), Bytes::from(picture.ordinary()));
-        let cost = |picture| bench.runtime.block_on(cpu_per_upload(server, kind, picture, TRIAL));
-        let (ours, limit) = (cost(&hostile)?.value, cost(&ordinary)?.value);
-        eprintln!("    {}: {ours:.1} : {limit:.1} ms CPU", picture.name);
-        if costliest.as_ref().is_none_or(|(ratio, ..)| ours / limit > *ratio) {
-            costliest = Some((ours / limit, hostile, ordinary));
+        let cost = |picture| bench.runtime.block_on(cpu_per_upload(server, kind, picture, SELECTION));
+        let (candidate, baseline) = (cost(&hostile)?.value, cost(&ordinary)?.value);
+        eprintln!("    {}: {candidate:.1} : {baseline:.1} ms CPU", picture.name);
+        if costliest.as_ref().is_none_or(|(ratio, ..)| candidate / baseline > *ratio) {
+            costliest = Some((candidate / baseline, hostile, ordinary));
         }
     }
     let (_, hostile, ordinary) = costliest.ok_or_else(|| Error::Client(format!("no hostile {kind:?}")))?;
-    Ok(Pair { ours: side(bench, kind, hostile)?, limit: side(bench, kind, ordinary)? })
+    Ok(Pair { candidate: side(bench, kind, hostile)?, baseline: side(bench, kind, ordinary)? })
 }
 
 fn side(bench: &Bench, kind: ImageKind, picture: Bytes) -> Result<Side<'_>, Error> {
-    let server = bench.pictures()?.server();
+    let server = bench.media()?.server();
     Ok(Box::new(move |time| bench.runtime.block_on(cpu_per_upload(server, kind, &picture, time))))
 }
 
-/// Uploads it, asks for its largest rendition if it was accepted, and deletes it, again and again.
+/// Repeatedly uploads the picture, requests its largest rendition if it was accepted, and deletes it.
 async fn cpu_per_upload(
-    server: &MediaServer,
+    server: &MediaServerProcess,
     kind: ImageKind,
     picture: &Bytes,
     time: Duration,
 ) -> Result<Sample, Error> {
-    let (mut internal, mut public) = (Client::connect(&server.writing).await?, Client::connect(&server.base).await?);
+    let (mut internal, mut public) =
+        (HttpClient::connect(&server.internal).await?, HttpClient::connect(&server.base).await?);
     let (before, since, mut count, mut refused) = (cpu_time(server.pid())?, Instant::now(), 0, 0);
     while count == 0 || since.elapsed() < time {
         let id = new_id();

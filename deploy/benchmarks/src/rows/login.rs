@@ -1,4 +1,4 @@
-//! `POST login`: a password for a session.
+//! `POST login`.
 
 use std::time::Duration;
 
@@ -6,42 +6,42 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use auth_api::hashing::HashingConfig;
 
 use super::me::rate;
-use crate::bench::Bench;
-use crate::deployment::Deployment;
 use crate::error::Error;
-use crate::population::{PASSWORD, credentials};
-use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
-use crate::threads;
-use crate::wrk::{self, Wrk};
+use crate::harness::Bench;
+use crate::harness::deployment::Deployment;
+use crate::harness::population::{PASSWORD, credentials};
+use crate::harness::row::{Measure, Pair, Row, Sample, Target, Unit};
+use crate::harness::threads;
+use crate::harness::wrk::{self, Wrk};
 
 /// Through nginx.
 pub const LOGIN: Row = Row {
     name: "login",
     what: "POST login through nginx, 16 connections : Argon2id hashes of the argon2 crate on as many threads",
-    measure: Measure::Ratio { unit: Unit::PerSecond, reach: Reach::AtLeast(0.95), pair },
+    measure: Measure::Ratio { unit: Unit::PerSecond, target: Target::AtLeast(0.95), pair },
 };
 
 const CONNECTIONS: usize = 16;
 
-/// People who sign in, in turn.
-const PEOPLE: u32 = 4096;
+/// Users that sign in, in turn.
+const USERS: u32 = 4096;
 
 fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
     let large = bench.large()?;
     let hashing = &large.config.hashing;
-    Ok(Pair { ours: rate(client(bench, large)?), limit: Box::new(|time| hashes(hashing, time)) })
+    Ok(Pair { candidate: rate(client(bench, large)?), baseline: Box::new(|time| hashes(hashing, time)) })
 }
 
-/// wrk signing people in through nginx.
+/// Returns a wrk that signs users in through nginx.
 pub(super) fn client(bench: &Bench, deployment: &Deployment) -> Result<Wrk, Error> {
     let requests = bench.requests(&format!("login-{}", deployment.size.users));
-    let people = deployment.size.spread(PEOPLE.min(deployment.size.users));
-    wrk::write(&requests, people.map(|user| wrk::post("/api/user/login/", &credentials(user))))?;
+    let users = deployment.size.spread(USERS.min(deployment.size.users));
+    wrk::write(&requests, users.map(|user| wrk::post("/api/user/login/", &credentials(user))))?;
     let base = deployment.stack()?.env().base.clone();
     Ok(Wrk { base, requests, threads: 1, connections: CONNECTIONS, pause_millis: 0 })
 }
 
-/// The hashes a second that as many threads compute as auth-api has, each in memory that it keeps.
+/// Returns Argon2id hashes per second on as many threads as auth-api has, each reusing its memory.
 fn hashes(config: &HashingConfig, time: Duration) -> Result<Sample, Error> {
     threads::rate(config.workers.threads, time, || {
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(Error::client)?;

@@ -1,4 +1,4 @@
-//! A rendition that nobody has asked for before.
+//! Time of a rendition's first request.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,27 +7,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pictures::expect;
-use crate::bench::Bench;
-use crate::client::Client;
 use crate::error::Error;
-use crate::measure::{median_over, milliseconds};
-use crate::pictures::{Pictures, new_id};
-use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
+use crate::harness::Bench;
+use crate::harness::http_client::HttpClient;
+use crate::harness::measure::{median_over, milliseconds};
+use crate::harness::media::{MediaFixture, new_id};
+use crate::harness::row::{Measure, Pair, Row, Sample, Target, Unit};
 
-/// Against the command.
+/// Against the command vipsthumbnail.
 pub const FIRST: Row = Row {
     name: "rendition-first",
-    what: "?size=256 of a 12-megapixel JPEG just uploaded, the first time : vipsthumbnail of the file",
-    measure: Measure::Ratio { unit: Unit::Milliseconds, reach: Reach::AtMost(1.0), pair: |bench| pair(bench, 0) },
+    what: "first ?size=256 of a 12-megapixel JPEG after its upload : vipsthumbnail of the file",
+    measure: Measure::Ratio { unit: Unit::Milliseconds, target: Target::AtMost(1.0), pair: |bench| pair(bench, 0) },
 };
 
-/// Against the library: what one more file costs the command.
+/// Against libvips in a running process: the cost of another file for the command.
 pub const FIRST_IN_PROCESS: Row = Row {
     name: "rendition-first-in-process",
-    what: "the same : libvips in a running process, which is what each of 8 more files costs vipsthumbnail",
+    what: "the same : libvips in a running process (cost of each of 8 more files for vipsthumbnail)",
     measure: Measure::Ratio {
         unit: Unit::Milliseconds,
-        reach: Reach::AtMost(1.0),
+        target: Target::AtMost(1.0),
         pair: |bench| pair(bench, MORE_FILES),
     },
 };
@@ -35,33 +35,34 @@ pub const FIRST_IN_PROCESS: Row = Row {
 const MORE_FILES: u32 = 8;
 
 fn pair(bench: &Bench, more: u32) -> Result<Pair<'_>, Error> {
-    let pictures = bench.pictures()?;
+    let media = bench.media()?;
     Ok(Pair {
-        ours: Box::new(move |time| bench.runtime.block_on(first(pictures, time))),
-        limit: Box::new(move |time| bench.runtime.block_on(vips(pictures, time, more))),
+        candidate: Box::new(move |time| bench.runtime.block_on(first(media, time))),
+        baseline: Box::new(move |time| bench.runtime.block_on(vips(media, time, more))),
     })
 }
 
-async fn first(pictures: &Pictures, time: Duration) -> Result<Sample, Error> {
-    let server = pictures.server();
-    let (mut writer, mut reader) = (Client::connect(&server.writing).await?, Client::connect(&server.base).await?);
+async fn first(media: &MediaFixture, time: Duration) -> Result<Sample, Error> {
+    let server = media.server();
+    let (mut writer, mut reader) =
+        (HttpClient::connect(&server.internal).await?, HttpClient::connect(&server.base).await?);
     let value = median_over(time, async || {
         let id = new_id();
         let path = format!("/images/{id}");
-        expect(writer.put(&path, server.secret(), pictures.large.clone()).await?.as_u16(), 201)?;
-        let asked = Instant::now();
-        let answer = reader.get(&format!("/api/user/media/{id}.jpg?size=256"), "").await?;
-        let taken = milliseconds(asked.elapsed());
-        expect(answer.status().as_u16(), 200)?;
+        expect(writer.put(&path, server.secret(), media.large.clone()).await?.as_u16(), 201)?;
+        let sent = Instant::now();
+        let response = reader.get(&format!("/api/user/media/{id}.jpg?size=256"), "").await?;
+        let taken = milliseconds(sent.elapsed());
+        expect(response.status().as_u16(), 200)?;
         writer.delete(&path, server.secret()).await?;
         Ok(taken)
     });
     Ok(Sample { value: value.await?, refused: 0 })
 }
 
-/// The time of the command for one file; or, with `more` of them, what each of those costs it.
-async fn vips(pictures: &Pictures, time: Duration, more: u32) -> Result<Sample, Error> {
-    let (file, out) = (pictures.large_file(), pictures.directory().join("thumbnail.jpg"));
+/// Returns the time of the command for one file, or, if `more` is not 0, the time of each further file.
+async fn vips(media: &MediaFixture, time: Duration, more: u32) -> Result<Sample, Error> {
+    let (file, out) = (media.large_file(), media.directory().join("thumbnail.jpg"));
     let value = median_over(time, async || {
         let one = thumbnails(&file, &out, 1)?;
         Ok(if more == 0 { one } else { (thumbnails(&file, &out, 1 + more)? - one) / f64::from(more) })
@@ -70,14 +71,14 @@ async fn vips(pictures: &Pictures, time: Duration, more: u32) -> Result<Sample, 
 }
 
 fn thumbnails(file: &Path, out: &Path, count: u32) -> Result<f64, Error> {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut command = Command::new("vipsthumbnail");
     command.args(["--size", "256x256", "--smartcrop", "centre", "-o"]).arg(out);
     command.args((0..count).map(|_| file));
     let status = command.status().map_err(Error::file("vipsthumbnail"))?;
     if status.success() {
-        Ok(milliseconds(began.elapsed()))
+        Ok(milliseconds(started.elapsed()))
     } else {
-        Err(Error::Client(format!("vipsthumbnail ends with {status}")))
+        Err(Error::Client(format!("vipsthumbnail failed ({status})")))
     }
 }

@@ -1,25 +1,25 @@
-//! How long the slowest of a hundred wait for `me` while the machine is full of logins.
+//! Tail latency of `me` while logins saturate the CPU.
 
 use std::thread;
 use std::time::Duration;
 
 use super::{login, me};
-use crate::bench::Bench;
 use crate::error::Error;
-use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
-use crate::wrk::Wrk;
+use crate::harness::Bench;
+use crate::harness::row::{Measure, Pair, Row, Sample, Target, Unit};
+use crate::harness::wrk::Wrk;
 
-/// Through nginx, both.
+/// Both through nginx.
 pub const TAIL: Row = Row {
     name: "p99",
     what: "p99 of GET me through nginx while logins saturate the machine : without logins",
-    measure: Measure::Ratio { unit: Unit::Milliseconds, reach: Reach::AtMost(3.0), pair },
+    measure: Measure::Ratio { unit: Unit::Milliseconds, target: Target::AtMost(3.0), pair },
 };
 
-/// `me` asks for less than the machine has: full of `me` alone, it would have no time for logins.
+/// Pause of a `me` client, so that `me` alone does not saturate the CPU.
 const PAUSE_MILLIS: u32 = 40;
 
-/// Logins come before the first `me` and go after the last.
+/// Logins start this long before the first `me` and end this long after the last.
 const AROUND: Duration = Duration::from_secs(1);
 
 fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
@@ -29,14 +29,14 @@ fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
     let logins = login::client(bench, large)?;
     let alone = me.clone();
     Ok(Pair {
-        ours: Box::new(move |time| {
-            let beside = logins.start(time + AROUND * 2)?;
+        candidate: Box::new(move |time| {
+            let load = logins.start(time + AROUND * 2)?;
             thread::sleep(AROUND);
             let mut sample = p99(&me, time)?;
-            sample.refused += beside.report()?.refused;
+            sample.refused += load.report()?.refused;
             Ok(sample)
         }),
-        limit: Box::new(move |time| p99(&alone, time)),
+        baseline: Box::new(move |time| p99(&alone, time)),
     })
 }
 

@@ -1,4 +1,4 @@
-//! How long ordinary clients wait while another client does its worst.
+//! Latency of ordinary clients while another client attacks.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::hostile::{self, Sent};
-use crate::bench::Bench;
-use crate::client::{Client, connect};
+use super::hostile::{self, RepeatedRequest};
 use crate::error::Error;
-use crate::measure::milliseconds;
-use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
-use crate::wire::Wire;
-use crate::wrk;
+use crate::harness::Bench;
+use crate::harness::http_client::{HttpClient, connect};
+use crate::harness::measure::milliseconds;
+use crate::harness::raw_client::RawClient;
+use crate::harness::row::{Measure, Pair, Row, Sample, Target, Unit};
+use crate::harness::wrk;
 
-/// Through nginx, both.
+/// Both through nginx.
 pub const UNDER_ATTACK: Row = Row {
     name: "under-attack",
-    what: "slowest GET me of 200 clients while one address sends hostile requests and partial ones : their p99 without",
-    measure: Measure::Ratio { unit: Unit::Milliseconds, reach: Reach::AtMost(5.0), pair },
+    what: "slowest GET me of 200 clients while one address sends hostile requests and partial ones : their p99 without it",
+    measure: Measure::Ratio { unit: Unit::Milliseconds, target: Target::AtMost(5.0), pair },
 };
 
-/// Ordinary clients, each with an address and a connection of its own.
+/// Ordinary clients, each with its own address and connection.
 const CLIENTS: u8 = 200;
 
 /// Pause of a client between two requests.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The address of all that is hostile.
+/// Address of the attacker.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Connections that send hostile requests, each without a pause.
 const HOSTILE_CONNECTIONS: usize = 16;
 
-/// Connections that send a part of a request and wait.
+/// Connections that send part of a request and wait.
 const PARTIAL_REQUESTS: usize = 2000;
 
 fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
@@ -49,18 +49,18 @@ fn pair(bench: &Bench) -> Result<Pair<'_>, Error> {
     let kinds = Arc::new(hostile::anonymous());
     let (alone, alone_base) = (Arc::clone(&requests), base.clone());
     Ok(Pair {
-        ours: Box::new(move |time| {
+        candidate: Box::new(move |time| {
             // A thread of its own: the time it takes to send is no part of the ordinary clients' response times.
             let attacker = Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let attacker = attacker.map_err(Error::file("the runtime"))?;
             let _attack = attacker.block_on(attack(&base, &kinds));
             bench.runtime.block_on(ordinary(&base, &requests, time, 100))
         }),
-        limit: Box::new(move |time| bench.runtime.block_on(ordinary(&alone_base, &alone, time, 99))),
+        baseline: Box::new(move |time| bench.runtime.block_on(ordinary(&alone_base, &alone, time, 99))),
     })
 }
 
-/// A percentile of the response times of all clients, in milliseconds; the 100th is the slowest. Fails without a response.
+/// Returns a percentile of the response times of all clients, in milliseconds; the 100th is the slowest. Fails without a response.
 async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration, percentile: usize) -> Result<Sample, Error> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -69,17 +69,17 @@ async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration, perce
             let (mut times, mut refused) = (Vec::new(), 0);
             let source = Ipv4Addr::new(127, 1, 0, number + 1);
             sleep(PAUSE * u32::from(number) / u32::from(CLIENTS)).await;
-            let mut wire = Wire::connect_from(source, &base).await?;
+            let mut client = RawClient::connect_from(source, &base).await?;
             let since = Instant::now();
             while since.elapsed() < time {
                 let request = requests.get(usize::from(number)).map_or("", String::as_str);
                 let sent = Instant::now();
-                match wire.ask(request).await {
+                match client.send(request).await {
                     Ok(Some(_)) => times.push(milliseconds(sent.elapsed())),
                     Ok(None) => refused += 1,
                     Err(_) => {
                         refused += 1;
-                        wire = Wire::connect_from(source, &base).await?;
+                        client = RawClient::connect_from(source, &base).await?;
                     }
                 }
                 sleep(PAUSE).await;
@@ -99,16 +99,16 @@ async fn ordinary(base: &str, requests: &Arc<Vec<String>>, time: Duration, perce
     Ok(Sample { value, refused })
 }
 
-/// Hostile requests and partial ones, until it is dropped. Their responses do not count. Returns when all partial requests are
-/// sent.
-async fn attack(base: &str, kinds: &Arc<Vec<Sent>>) -> JoinSet<()> {
+/// Sends hostile requests and partial ones until it is dropped; their responses do not count. Returns when all partial requests
+/// are sent.
+async fn attack(base: &str, kinds: &Arc<Vec<RepeatedRequest>>) -> JoinSet<()> {
     let mut attack = JoinSet::new();
     for connection in 0..HOSTILE_CONNECTIONS {
         let (base, kinds) = (base.to_owned(), Arc::clone(kinds));
         attack.spawn(async move {
             let mut turn = connection;
             loop {
-                let Ok(mut client) = Client::connect_from(ATTACKER, &base).await else {
+                let Ok(mut client) = HttpClient::connect_from(ATTACKER, &base).await else {
                     sleep(PAUSE).await;
                     continue;
                 };
@@ -121,7 +121,7 @@ async fn attack(base: &str, kinds: &Arc<Vec<Sent>>) -> JoinSet<()> {
         });
     }
     for _ in 0..PARTIAL_REQUESTS {
-        // What is refused here is what the limits are for.
+        // Refused by the connection limit.
         let Ok(mut stream) = connect(ATTACKER, base).await else { continue };
         attack.spawn(async move {
             let _ = stream.write_all(b"GET /api/user/me/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAutho").await;

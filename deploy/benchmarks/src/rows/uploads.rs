@@ -1,4 +1,4 @@
-//! Pictures on their way into the storage.
+//! Uploads of pictures.
 
 use std::path::Path;
 use std::thread;
@@ -10,41 +10,41 @@ use jpeg_encoder::{ColorType, Encoder};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::bench::Bench;
-use crate::chain::{Chain, drive};
-use crate::client::Client;
 use crate::error::Error;
-use crate::measure::{median_over, milliseconds};
-use crate::memory::resident;
-use crate::pictures::{MediaServer, kept, new_id};
-use crate::row::{Measure, Pair, Reach, Row, Sample, Unit};
-use crate::threads;
+use crate::harness::Bench;
+use crate::harness::closed_loop::{ClosedLoop, drive};
+use crate::harness::http_client::HttpClient;
+use crate::harness::measure::{median_over, milliseconds};
+use crate::harness::media::{MediaServerProcess, cached, new_id};
+use crate::harness::memory::resident;
+use crate::harness::row::{Measure, Pair, Row, Sample, Target, Unit};
+use crate::harness::threads;
 
-/// One after the other.
+/// Sequential uploads.
 pub const UPLOAD: Row = Row {
     name: "upload",
-    what: "upload of a 12-megapixel JPEG, request to answer : a bare full decode of it",
-    measure: Measure::Ratio { unit: Unit::Milliseconds, reach: Reach::AtMost(1.25), pair: one_by_one },
+    what: "upload of a 12-megapixel JPEG, request to response : a full decode of it",
+    measure: Measure::Ratio { unit: Unit::Milliseconds, target: Target::AtMost(1.25), pair: one_by_one },
 };
 
-/// Many at once.
+/// Concurrent uploads.
 pub const RATE: Row = Row {
     name: "upload-rate",
-    what: "uploads of a 12-megapixel JPEG, 16 connections : bare full decodes of it on as many threads as media-server decodes on",
-    measure: Measure::Ratio { unit: Unit::PerSecond, reach: Reach::AtLeast(0.85), pair: at_a_rate },
+    what: "uploads of a 12-megapixel JPEG, 16 connections : full decodes of it on as many threads as media-server has decoders",
+    measure: Measure::Ratio { unit: Unit::PerSecond, target: Target::AtLeast(0.85), pair: at_a_rate },
 };
 
-/// media-server under a crowd.
+/// Memory of media-server with many concurrent uploads.
 pub const AT_ONCE: Row = Row {
     name: "memory-uploads",
-    what: "most resident memory of media-server: 200 uploads of a 12-megapixel JPEG at once, then ?size=256 of each",
+    what: "peak resident memory of media-server: 200 uploads of a 12-megapixel JPEG at once, then ?size=256 of each",
     measure: Measure::Memory { mb_max: MEMORY_MB_MAX, read: uploads_at_once },
 };
 
-/// media-server under attack.
+/// Memory of media-server under attack.
 pub const HOSTILE: Row = Row {
     name: "memory-hostile",
-    what: "most resident memory of media-server: pictures made to cost as much as they may, 16 connections",
+    what: "peak resident memory of media-server: pictures of the greatest allowed cost, 16 connections",
     measure: Measure::Memory { mb_max: MEMORY_MB_MAX, read: hostile },
 };
 
@@ -53,26 +53,26 @@ const MEMORY_MB_MAX: f64 = 250.0;
 const CONNECTIONS: usize = 16;
 const UPLOADS_AT_ONCE: usize = 200;
 
-/// How often each hostile picture is sent.
+/// Uploads of each hostile picture per connection.
 const HOSTILE_ROUNDS: usize = 4;
 
 fn one_by_one(bench: &Bench) -> Result<Pair<'_>, Error> {
-    let pictures = bench.pictures()?;
+    let media = bench.media()?;
     Ok(Pair {
-        ours: Box::new(move |time| bench.runtime.block_on(upload_times(pictures.server(), &pictures.large, time))),
-        limit: Box::new(move |time| {
+        candidate: Box::new(move |time| bench.runtime.block_on(upload_times(media.server(), &media.large, time))),
+        baseline: Box::new(move |time| {
             let value = median_over(time, async || {
-                let began = Instant::now();
-                decode(&pictures.large)?;
-                Ok(milliseconds(began.elapsed()))
+                let started = Instant::now();
+                decode(&media.large)?;
+                Ok(milliseconds(started.elapsed()))
             });
             Ok(Sample { value: bench.runtime.block_on(value)?, refused: 0 })
         }),
     })
 }
 
-/// The time of an upload; each goes before the next.
-async fn upload_times(server: &MediaServer, picture: &Bytes, time: Duration) -> Result<Sample, Error> {
+/// Returns the median time of an upload; each picture is deleted before the next.
+async fn upload_times(server: &MediaServerProcess, picture: &Bytes, time: Duration) -> Result<Sample, Error> {
     let mut uploads = Uploads::connect(server, picture).await?;
     let mut refused = 0;
     let value = median_over(time, async || {
@@ -87,18 +87,18 @@ async fn upload_times(server: &MediaServer, picture: &Bytes, time: Duration) -> 
 }
 
 fn at_a_rate(bench: &Bench) -> Result<Pair<'_>, Error> {
-    let pictures = bench.pictures()?;
-    let large = &pictures.large;
-    // A core each, as media-server has it by default.
+    let media = bench.media()?;
+    let large = &media.large;
+    // One per core, media-server's default.
     let threads = thread::available_parallelism().map_err(Error::file("the number of cores"))?.get();
     Ok(Pair {
-        ours: Box::new(move |time| bench.runtime.block_on(upload_rate(pictures.server(), large, time))),
-        limit: Box::new(move |time| threads::rate(threads, time, || Ok(|| decode(large).map(drop)))),
+        candidate: Box::new(move |time| bench.runtime.block_on(upload_rate(media.server(), large, time))),
+        baseline: Box::new(move |time| threads::rate(threads, time, || Ok(|| decode(large).map(drop)))),
     })
 }
 
-/// Uploads a second; what was stored goes after.
-async fn upload_rate(server: &MediaServer, picture: &Bytes, time: Duration) -> Result<Sample, Error> {
+/// Returns uploads per second; deletes the pictures afterwards.
+async fn upload_rate(server: &MediaServerProcess, picture: &Bytes, time: Duration) -> Result<Sample, Error> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         connections.push(Uploads::connect(server, picture).await?);
@@ -110,17 +110,17 @@ async fn upload_rate(server: &MediaServer, picture: &Bytes, time: Duration) -> R
     Ok(sample)
 }
 
-/// A connection on which one picture is stored again and again, each time under a new id.
+/// A connection that repeatedly uploads a picture under new ids.
 struct Uploads {
-    client: Client,
+    client: HttpClient,
     secret: String,
     picture: Bytes,
     stored: Vec<String>,
 }
 
 impl Uploads {
-    async fn connect(server: &MediaServer, picture: &Bytes) -> Result<Self, Error> {
-        let client = Client::connect(&server.writing).await?;
+    async fn connect(server: &MediaServerProcess, picture: &Bytes) -> Result<Self, Error> {
+        let client = HttpClient::connect(&server.internal).await?;
         Ok(Self { client, secret: server.secret().to_owned(), picture: picture.clone(), stored: Vec::new() })
     }
 
@@ -132,7 +132,7 @@ impl Uploads {
     }
 }
 
-impl Chain for Uploads {
+impl ClosedLoop for Uploads {
     async fn next(&mut self) -> Result<bool, Error> {
         let path = format!("/images/{}", new_id());
         let status = self.client.put(&path, &self.secret, self.picture.clone()).await?;
@@ -146,22 +146,22 @@ fn decode(picture: &[u8]) -> Result<DynamicImage, Error> {
 }
 
 fn uploads_at_once(bench: &Bench) -> Result<Sample, Error> {
-    let pictures = bench.pictures()?;
-    let server = pictures.another_server(&bench.runtime)?;
+    let media = bench.media()?;
+    let server = media.empty_server(&bench.runtime)?;
     let refused = bench.runtime.block_on(async {
         let ids: Vec<String> = (0..UPLOADS_AT_ONCE).map(|_| new_id()).collect();
         let mut uploading = JoinSet::new();
         for id in &ids {
-            let (path, secret, picture) = (format!("/images/{id}"), server.secret().to_owned(), pictures.large.clone());
-            let mut client = Client::connect(&server.writing).await?;
+            let (path, secret, picture) = (format!("/images/{id}"), server.secret().to_owned(), media.large.clone());
+            let mut client = HttpClient::connect(&server.internal).await?;
             uploading.spawn(async move { client.put(&path, &secret, picture).await });
         }
         let stored = uploading.join_all().await.into_iter();
         let refused = stored.filter(|status| !status.as_ref().is_ok_and(|status| status.as_u16() == 201)).count();
-        // As many as browsers ask for on one page, each through a connection of its own.
+        // As for a page of avatars, over several connections.
         let mut asking = JoinSet::new();
         for ids in ids.chunks(UPLOADS_AT_ONCE.div_ceil(CONNECTIONS)) {
-            let (ids, mut client) = (ids.to_vec(), Client::connect(&server.base).await?);
+            let (ids, mut client) = (ids.to_vec(), HttpClient::connect(&server.base).await?);
             asking.spawn(async move {
                 for id in ids {
                     client.get(&format!("/api/user/media/{id}.jpg?size=256"), "").await?;
@@ -175,17 +175,17 @@ fn uploads_at_once(bench: &Bench) -> Result<Sample, Error> {
     Ok(Sample { value: resident(server.pid())?.peak_mb, refused: refused as u64 })
 }
 
-/// Whether a picture is taken or refused, or is to be sent later, is as it may be; any other server error counts.
+/// A picture may be accepted, refused, or answered with 503; any other server error counts.
 fn hostile(bench: &Bench) -> Result<Sample, Error> {
-    let pictures = bench.pictures()?;
-    let files = hostile_files(pictures.directory(), &pictures.large)?;
-    let server = pictures.another_server(&bench.runtime)?;
+    let media = bench.media()?;
+    let files = hostile_files(media.directory(), &media.large)?;
+    let server = media.empty_server(&bench.runtime)?;
     let refused = bench.runtime.block_on(async {
         let mut sending = JoinSet::new();
         for connection in 0..CONNECTIONS {
             let (files, secret) = (files.clone(), server.secret().to_owned());
             let (mut client, mut reader) =
-                (Client::connect(&server.writing).await?, Client::connect(&server.base).await?);
+                (HttpClient::connect(&server.internal).await?, HttpClient::connect(&server.base).await?);
             sending.spawn(async move {
                 let mut failed = 0;
                 for turn in 0..files.len() * HOSTILE_ROUNDS {
@@ -210,8 +210,8 @@ fn hostile(bench: &Bench) -> Result<Sample, Error> {
 /// Just below the limit of 40 megapixels.
 const SIDES: (u16, u16) = (6400, 6200);
 
-/// As large as may be in each format and way of coding, of one colour and so small files; one that says it is far larger;
-/// one that is cut short.
+/// Returns pictures of the greatest allowed dimensions in each format and coding mode (of one color, so that files are
+/// small), one that declares far larger dimensions, and a truncated one.
 fn hostile_files(directory: &Path, photograph: &Bytes) -> Result<Vec<(&'static str, Bytes)>, Error> {
     let (width, height) = SIDES;
     let picture = || DynamicImage::new_rgb8(width.into(), height.into());
@@ -228,16 +228,17 @@ fn hostile_files(directory: &Path, photograph: &Bytes) -> Result<Vec<(&'static s
         Ok(bytes)
     };
     let file = |name: &str| directory.join(name);
-    let png = kept(&file("hostile.png"), || of_format(ImageFormat::Png))?;
-    // The width of the first chunk, IHDR. Its checksum is wrong then, too.
-    let vast = [png.get(..16).unwrap_or_default(), &[0, 0xff, 0xff, 0xff], png.get(20..).unwrap_or_default()].concat();
-    let half = photograph.slice(..photograph.len() / 2);
+    let png = cached(&file("hostile.png"), || of_format(ImageFormat::Png))?;
+    // Changes the width in IHDR, which also invalidates its checksum.
+    let oversized =
+        [png.get(..16).unwrap_or_default(), &[0, 0xff, 0xff, 0xff], png.get(20..).unwrap_or_default()].concat();
+    let truncated = photograph.slice(..photograph.len() / 2);
     Ok(vec![
         ("png", png),
-        ("png", vast.into()),
-        ("webp", kept(&file("hostile.webp"), || of_format(ImageFormat::WebP))?),
-        ("jpg", kept(&file("hostile.jpg"), || of_format(ImageFormat::Jpeg))?),
-        ("jpg", kept(&file("hostile-progressive.jpg"), progressive)?),
-        ("jpg", half),
+        ("png", oversized.into()),
+        ("webp", cached(&file("hostile.webp"), || of_format(ImageFormat::WebP))?),
+        ("jpg", cached(&file("hostile.jpg"), || of_format(ImageFormat::Jpeg))?),
+        ("jpg", cached(&file("hostile-progressive.jpg"), progressive)?),
+        ("jpg", truncated),
     ])
 }

@@ -1,16 +1,16 @@
-//! What would keep a service from its work, told by its check before it starts.
+//! The `check` of each service, which runs before it starts.
 
 use crate::containers::{compose, container, docker, inspect, setting};
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn what_would_keep_a_service_from_its_work_is_one_line_of_its_check() {
-    let of = |service: &str, options: &[&str]| {
+fn a_failed_check_is_one_line_with_the_setting() {
+    let check = |service: &str, options: &[&str]| {
         let output = compose(&[&["run", "--rm", "-T", "--no-deps"], options, &[service]].concat());
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for service in ["check-auth-api", "check-media-server"] {
-        assert_eq!(of(service, &[]).0, Some(0), "{service}");
+        assert_eq!(check(service, &[]).0, Some(0), "{service}");
     }
     for (service, setting, parts) in [
         (
@@ -25,7 +25,7 @@ fn what_would_keep_a_service_from_its_work_is_one_line_of_its_check() {
         ("check-auth-api", "TOKEN_KEYS_DIR=/etc", ["TOKEN_KEYS_DIR", "/etc"]),
         ("check-media-server", "STORAGE_URL=file:///etc", ["STORAGE_URL", "give it to the user"]),
     ] {
-        let (code, error) = of(service, &["-e", setting]);
+        let (code, error) = check(service, &["-e", setting]);
         let lines: Vec<_> =
             error.lines().filter(|line| line.starts_with(service.trim_start_matches("check-"))).collect();
         assert_eq!((code, lines.len()), (Some(1), 1), "{setting}: {error}");
@@ -36,7 +36,7 @@ fn what_would_keep_a_service_from_its_work_is_one_line_of_its_check() {
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn a_full_disk_is_one_line_of_the_check() {
+fn a_full_disk_fails_the_check_with_one_line() {
     let image = inspect(&container("media-server"), "{{.Image}}");
     let secrets = format!("{}_secret-media:/run/secrets/media:ro", setting("COMPOSE_PROJECT_NAME"));
     let full = "/var/lib/users-media:size=64k,nr_inodes=99,uid=10001";

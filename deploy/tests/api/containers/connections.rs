@@ -1,4 +1,4 @@
-//! The limit of connections at accept, which natively takes an nginx that is new enough.
+//! The limit of connections at accept; the native nginx may be too old for it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,12 +10,12 @@ const CONNECTIONS_MAX: usize = 1024;
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn an_address_holds_at_most_the_configured_connections_and_others_have_their_own() {
+fn connections_are_limited_per_address_at_accept() {
     let nginx = container("nginx");
     let address = addresses(&nginx).into_iter().next().expect("an address");
     let connect = || {
         let mut stream = TcpStream::connect((address.as_str(), 8010)).unwrap();
-        // A refused connection may be closed before.
+        // A refused connection may be closed already.
         let _ = stream.write_all(b"GET /api/user/me/ HTTP/1.1\r\nHost: x\r\nX-");
         stream.set_nonblocking(true).unwrap();
         stream

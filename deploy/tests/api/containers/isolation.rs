@@ -1,4 +1,4 @@
-//! Who may do what, who reaches whom, and what an image holds.
+//! Privileges, network isolation, and contents of images.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crate::containers::{SERVICES, addresses, container, docker, inside, inspect,
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn each_part_is_well_and_was_started_once() {
+fn each_container_is_healthy_and_was_started_once() {
     let all = listed(&["ps", "--all", "--quiet"], &[]);
     assert!(all.len() > SERVICES.len(), "{all:?}");
     let state = "{{.RestartCount}} {{.State.OOMKilled}} {{.State.Status}} {{.State.ExitCode}}";
@@ -21,11 +21,11 @@ fn each_part_is_well_and_was_started_once() {
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn no_container_is_root_or_writes_to_its_root() {
+fn no_container_runs_as_root_or_can_write_to_its_root_file_system() {
     for service in SERVICES {
         let container = container(service);
         assert_ne!(printed(&inside(&container, "id -u")), "0", "{service}");
-        // The service itself, and not only who is let in beside it.
+        // `docker exec` may run as another user than the service itself.
         let status = printed(&inside(&container, "cat /proc/1/status"));
         assert!(!status.contains("\nUid:\t0\t"), "{service}: {status}");
         for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
@@ -43,7 +43,7 @@ fn no_container_is_root_or_writes_to_its_root() {
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn nginx_reaches_delivery_and_nothing_else() {
+fn nginx_reaches_only_the_public_apis() {
     let nginx = container("nginx");
     let reaches = |host: &str, port: u16| {
         let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
@@ -60,14 +60,14 @@ fn nginx_reaches_delivery_and_nothing_else() {
             assert!(!reaches(&host, port), "nginx reaches {service} at {host}:{port}");
         }
     }
-    // So that it is not for want of a listener.
+    // Proves that media-server does listen there.
     let auth_api = container("auth-api");
     assert!(docker(&["exec", &auth_api, "bash", "-c", "exec 3<>/dev/tcp/media-writing/8001"]).status.success());
 }
 
 #[test]
 #[ignore = "deploy/test-containers"]
-fn an_image_holds_no_secret_no_source_and_no_toolchain() {
+fn images_contain_no_secrets_sources_or_toolchain() {
     let mut secrets = Vec::new();
     for (service, files) in [
         ("auth-api", "/run/secrets/*/* /var/lib/auth-api/keys/*"),
@@ -75,7 +75,6 @@ fn an_image_holds_no_secret_no_source_and_no_toolchain() {
         ("redis", "/run/secrets/redis/password"),
     ] {
         let text = printed(&inside(&container(service), &format!("cat {files}")));
-        // Each is a line of its own, in whatever file.
         secrets.extend(text.split_whitespace().filter(|word| word.len() >= 32).map(ToOwned::to_owned));
     }
     assert!(secrets.len() >= 5, "found {} secrets", secrets.len());

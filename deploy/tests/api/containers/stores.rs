@@ -1,34 +1,34 @@
-//! Stores that are stopped and killed.
+//! Restarted and killed stores.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::sleep;
 
-use crate::containers::{KNOWN_WITHIN, compose, container, docker, is_healthy, printed};
-use crate::support::{Api, PASSWORD, Person, unique};
+use crate::containers::{STALENESS_MAX, compose, container, docker, printed, wait_until_healthy};
+use crate::support::{Api, TestUser, registration};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "deploy/test-containers"]
-async fn a_restart_of_redis_signs_nobody_out() {
-    let mut people = Vec::new();
+async fn a_redis_restart_revokes_no_session() {
+    let mut users = Vec::new();
     for _ in 0..20 {
-        people.push(Person::new().await);
+        users.push(TestUser::new().await);
     }
     printed(&compose(&["restart", "redis"]));
-    is_healthy("redis").await;
-    sleep(KNOWN_WITHIN).await;
-    for person in people {
-        person.me().await.expect_status(200);
-        person.refresh().await.expect_status(200);
+    wait_until_healthy("redis").await;
+    sleep(STALENESS_MAX).await;
+    for user in users {
+        user.me().await.expect_status(200);
+        user.refresh().await.expect_status(200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "deploy/test-containers"]
-async fn a_killed_postgres_has_every_account_that_was_acknowledged() {
+async fn a_killed_postgres_loses_no_acknowledged_account() {
     let killed = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..8)
         .map(|_| {
@@ -36,10 +36,9 @@ async fn a_killed_postgres_has_every_account_that_was_acknowledged() {
             tokio::spawn(async move {
                 let (api, mut acknowledged) = (Api::new(), Vec::new());
                 while !killed.load(Ordering::Relaxed) {
-                    let email = format!("{}@example.com", unique());
-                    let body = json!({ "email": email, "full_name": "Ann", "password": PASSWORD });
+                    let body = registration();
                     match api.post_json("/api/user/register/", &body).await.status {
-                        201 => acknowledged.push(email),
+                        201 => acknowledged.push(body["email"].as_str().unwrap().to_owned()),
                         status => assert_eq!(status, 503),
                     }
                 }
@@ -56,23 +55,12 @@ async fn a_killed_postgres_has_every_account_that_was_acknowledged() {
         acknowledged.extend(client.await.unwrap());
     }
     printed(&docker(&["start", &postgres]));
-    is_healthy("postgres").await;
-    is_healthy("auth-api").await;
-    let counted = compose(&[
-        "exec",
-        "-T",
-        "postgres",
-        "psql",
-        "-U",
-        "postgres",
-        "-d",
-        "users",
-        "-qAtc",
-        "select email from users",
-    ]);
-    let stored = printed(&counted);
-    let stored: std::collections::HashSet<&str> = stored.lines().collect();
-    println!("Postgres killed: {} registrations were acknowledged", acknowledged.len());
+    wait_until_healthy("postgres").await;
+    wait_until_healthy("auth-api").await;
+    let psql = ["exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "users", "-qAtc", "select email from users"];
+    let stored = printed(&compose(&psql));
+    let stored: HashSet<&str> = stored.lines().collect();
+    println!("Postgres killed: {} acknowledged registrations", acknowledged.len());
     assert!(acknowledged.len() > 20);
     assert!(acknowledged.iter().all(|email| stored.contains(email.as_str())), "an acknowledged account is lost");
 }

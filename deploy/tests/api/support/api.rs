@@ -1,4 +1,4 @@
-//! A client of the API.
+//! An HTTP client of the API.
 
 use std::time::Duration;
 
@@ -7,88 +7,93 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Answer, stack};
+use super::{Response, stack};
 
-/// Who sends requests to one address.
+/// A client of one base URL.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// As in `http://127.0.0.1:8010`.
+    /// Without a path, as in `http://127.0.0.1:8010`.
     pub base: String,
     client: Client,
 }
 
-/// No request of a test takes longer.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Api {
-    /// The front of the shared stack.
+    /// The shared stack, through nginx.
     pub fn new() -> Self {
         Self::at(&stack().base)
     }
 
-    /// Another address.
     pub fn at(base: &str) -> Self {
         let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build().expect("a client");
         Self { base: base.to_owned(), client }
     }
 
-    /// A request to be filled in; `path` may be a whole link.
+    /// Builds a request; `path` may be a whole URL.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
         self.client.request(method, url)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        send(self.request("GET", path)).await
+    /// Builds a request with an access token.
+    pub fn request_as(&self, access: &str, method: &str, path: &str) -> RequestBuilder {
+        self.request(method, path).header("authorization", format!("JWT {access}"))
     }
 
-    pub async fn get_as(&self, path: &str, access: &str) -> Answer {
-        send(self.request("GET", path).header("authorization", format!("JWT {access}"))).await
+    pub async fn get(&self, path: &str) -> Response {
+        self.get_with(path, &[]).await
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request = self.request("GET", path);
+        send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    pub async fn get_as(&self, path: &str, access: &str) -> Response {
+        send(self.request_as(access, "GET", path)).await
+    }
+
+    pub async fn head(&self, path: &str) -> Response {
+        send(self.request("HEAD", path)).await
+    }
+
+    pub async fn post_json(&self, path: &str, body: &Value) -> Response {
         send(self.request("POST", path).json(body)).await
     }
 
-    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn post(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
         send(self.request("POST", path).header("content-type", content_type).body(body)).await
     }
 
-    pub async fn post_form(&self, path: &str, form: Form) -> Answer {
-        let (content_type, body) = form.finish();
-        self.post(path, &content_type, body).await
+    pub async fn post_form(&self, path: &str, form: Form) -> Response {
+        send(form.attach(self.request("POST", path))).await
     }
 
-    pub async fn put_json(&self, path: &str, access: &str, body: &Value) -> Answer {
-        send(self.request("PUT", path).header("authorization", format!("JWT {access}")).json(body)).await
+    /// Whether `/readyz` is 200.
+    pub async fn is_ready(&self) -> bool {
+        self.request("GET", "/readyz").send().await.is_ok_and(|response| response.status() == 200)
     }
 
-    pub async fn put_form(&self, path: &str, access: &str, form: Form) -> Answer {
-        let (content_type, body) = form.finish();
-        let request = self.request("PUT", path).header("authorization", format!("JWT {access}"));
-        send(request.header("content-type", content_type).body(body)).await
-    }
-
-    /// Sends bytes as they are and reads until the other end closes; what came back as text.
+    /// Sends raw bytes and returns all that is received until the server closes the connection.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let address = self.base.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        // The other end may answer and close before all is sent.
+        // The server may respond and close before all is sent.
         let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await;
-        read.expect("the other end answers or closes").ok();
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        let read = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut response)).await;
+        read.expect("the server responds or closes").ok();
+        String::from_utf8_lossy(&response).into_owned()
     }
 }
 
-/// Sends a request that was filled in.
-pub async fn send(request: RequestBuilder) -> Answer {
-    Answer::of(request.send().await.expect("an answer")).await
+pub async fn send(request: RequestBuilder) -> Response {
+    Response::of(request.send().await.expect("a response")).await
 }
 
-/// A multipart form, byte by byte as a browser sends it.
+/// A multipart form, encoded as a browser does.
 #[derive(Clone, Debug, Default)]
 pub struct Form(Vec<u8>);
 
@@ -111,16 +116,22 @@ impl Form {
     }
 
     #[must_use]
-    pub fn part(mut self, head: &str, bytes: &[u8]) -> Self {
-        self.0.extend_from_slice(format!("--{BOUNDARY}\r\n{head}\r\n\r\n").as_bytes());
+    pub fn part(mut self, headers: &str, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(format!("--{BOUNDARY}\r\n{headers}\r\n\r\n").as_bytes());
         self.0.extend_from_slice(bytes);
         self.0.extend_from_slice(b"\r\n");
         self
     }
 
-    /// The content type and the body.
+    /// Returns the content type and the body.
     pub fn finish(mut self) -> (String, Vec<u8>) {
         self.0.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
         (format!("multipart/form-data; boundary={BOUNDARY}"), self.0)
+    }
+
+    /// Makes this form the body of a request.
+    pub fn attach(self, request: RequestBuilder) -> RequestBuilder {
+        let (content_type, body) = self.finish();
+        request.header("content-type", content_type).body(body)
     }
 }

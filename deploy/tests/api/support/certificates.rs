@@ -1,11 +1,11 @@
-//! Certificates of a test's own, made by Debian's openssl.
+//! TLS certificates of a test, made by openssl.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::Scratch;
 
-/// A certificate for 127.0.0.1, the authority that signed it, and another authority that did not.
+/// A server certificate for 127.0.0.1, the CA that signed it, and another CA.
 pub struct Certificates(Scratch);
 
 impl Certificates {
@@ -23,21 +23,21 @@ impl Certificates {
         Self(directory)
     }
 
-    /// The file with the authority's own certificate.
-    pub fn authority(&self) -> String {
+    /// The file with the certificate of the CA.
+    pub fn ca(&self) -> String {
         self.path("ca.pem")
     }
 
-    /// That of an authority that has signed nothing.
-    pub fn other_authority(&self) -> String {
+    /// The file with the certificate of the CA that has signed nothing.
+    pub fn other_ca(&self) -> String {
         self.path("other-ca.pem")
     }
 
-    /// The lines of redis.conf for a server, a node or a Sentinel that speaks TLS, to whomever.
+    /// The lines of redis.conf for a server, a node or a Sentinel with TLS; client certificates are not required.
     pub fn redis_conf(&self) -> String {
-        let [certificate, key, authority] = ["redis.pem", "redis.key", "ca.pem"].map(|name| self.path(name));
+        let [certificate, key, ca] = ["redis.pem", "redis.key", "ca.pem"].map(|name| self.path(name));
         format!(
-            "tls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {authority}\ntls-auth-clients no\n\
+            "tls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {ca}\ntls-auth-clients no\n\
              tls-replication yes\n"
         )
     }

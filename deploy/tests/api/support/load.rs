@@ -1,4 +1,4 @@
-//! Requests from several clients at once, each after its last is answered, until they are told to stop.
+//! A load generator: clients that each send one request after the other until they are stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,67 +7,66 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// Who asks again and again.
-pub trait Asks: Send + 'static {
-    /// Asks once: the status of an answer that may be given, or what is wrong with it.
-    fn ask(&mut self) -> impl Future<Output = Result<u16, String>> + Send;
+/// A client of a load generator.
+pub trait LoadClient: Send + 'static {
+    /// Sends one request: the status of an acceptable response, or what is wrong with it.
+    fn request(&mut self) -> impl Future<Output = Result<u16, String>> + Send;
 }
 
-/// An answer, or none.
+/// One request and its outcome.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// The number of who asked, from 0 on.
+pub struct Sample {
+    /// The index of the client.
     pub client: usize,
     pub what: &'static str,
-    pub asked: Instant,
+    pub sent: Instant,
     pub took: Duration,
     pub outcome: Result<u16, String>,
 }
 
-/// The clients, and what they have seen.
-pub struct Load {
+pub struct LoadGenerator {
     pause: Duration,
-    ended: Arc<AtomicBool>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    stopped: Arc<AtomicBool>,
+    samples: Arc<Mutex<Vec<Sample>>>,
     clients: Vec<JoinHandle<()>>,
 }
 
-impl Load {
-    /// No clients yet; each is to pause between its requests.
+impl LoadGenerator {
+    /// Creates a generator without clients; each client will pause between its requests.
     pub fn new(pause: Duration) -> Self {
-        Self { pause, ended: Arc::default(), seen: Arc::default(), clients: Vec::new() }
+        Self { pause, stopped: Arc::default(), samples: Arc::default(), clients: Vec::new() }
     }
 
-    /// One more client.
-    pub fn client(&mut self, what: &'static str, mut who: impl Asks) {
+    /// Starts one more client.
+    pub fn add(&mut self, what: &'static str, mut load_client: impl LoadClient) {
         let (client, pause) = (self.clients.len(), self.pause);
-        let (ended, all) = (Arc::clone(&self.ended), Arc::clone(&self.seen));
+        let (stopped, samples) = (Arc::clone(&self.stopped), Arc::clone(&self.samples));
         self.clients.push(tokio::spawn(async move {
-            while !ended.load(Ordering::Relaxed) {
-                let asked = Instant::now();
-                let outcome = who.ask().await;
-                all.lock().unwrap().push(Seen { client, what, asked, took: asked.elapsed(), outcome });
+            while !stopped.load(Ordering::Relaxed) {
+                let sent = Instant::now();
+                let outcome = load_client.request().await;
+                samples.lock().unwrap().push(Sample { client, what, sent, took: sent.elapsed(), outcome });
                 sleep(pause).await;
             }
         }));
     }
 
-    /// Whether the last three answers that each client has asked for since `since` are right.
-    pub fn is_in_order(&self, since: Instant) -> bool {
-        const IN_A_ROW: usize = 3;
-        let mut right = vec![0; self.clients.len()];
-        for seen in self.seen.lock().unwrap().iter().filter(|seen| seen.asked >= since) {
-            right[seen.client] = if seen.outcome == Ok(200) { right[seen.client] + 1 } else { 0 };
+    /// Whether the last three requests that each client has sent since `since` succeeded.
+    pub fn has_recovered(&self, since: Instant) -> bool {
+        const CONSECUTIVE: usize = 3;
+        let mut successes = vec![0; self.clients.len()];
+        for sample in self.samples.lock().unwrap().iter().filter(|sample| sample.sent >= since) {
+            successes[sample.client] = if sample.outcome == Ok(200) { successes[sample.client] + 1 } else { 0 };
         }
-        right.iter().all(|count| *count >= IN_A_ROW)
+        successes.iter().all(|count| *count >= CONSECUTIVE)
     }
 
-    /// Ends it: all that was seen.
-    pub async fn end(self) -> Vec<Seen> {
-        self.ended.store(true, Ordering::Relaxed);
+    /// Stops all clients and returns all samples.
+    pub async fn stop(self) -> Vec<Sample> {
+        self.stopped.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.unwrap();
         }
-        std::mem::take(&mut self.seen.lock().unwrap())
+        std::mem::take(&mut self.samples.lock().unwrap())
     }
 }

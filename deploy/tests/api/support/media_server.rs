@@ -1,97 +1,71 @@
-//! A media-server of a test's own, without the rest of a stack.
+//! A media-server without the rest of a stack.
 
-use std::fs::File;
-use std::path::Path;
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use deploy::RedisServer;
 use reqwest::RequestBuilder;
 
-use super::{Answer, Api, Scratch, send, until};
+use super::{Api, Process, Response, Scratch, send, service, wait_until};
 
-/// How long it may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 const SECRET: &str = "the secret of the two services";
 
-/// A running media-server; it ends when dropped.
+/// A running media-server, killed when dropped.
 pub struct MediaServer {
-    process: Child,
-    pub delivering: Api,
-    writing: Api,
-    directory: Scratch,
+    process: Process,
+    pub public_api: Api,
+    internal_api: Api,
 }
 
 impl MediaServer {
-    pub async fn start(settings: &[(String, String)]) -> Self {
+    pub async fn start(settings: &[(&str, impl AsRef<str>)]) -> Self {
         let directory = Scratch::new();
-        let log = File::create(directory.path().join("log")).unwrap();
-        let secret = directory.path().join("secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        let [listen, write_listen] = [(); 2].map(|()| format!("127.0.0.1:{}", RedisServer::free_port().unwrap()));
-        let process = command("serve", &secret, settings)
-            .envs([("LISTEN", &listen), ("WRITE_LISTEN", &write_listen)])
-            .stdout(log)
-            .spawn()
-            .unwrap();
-        let [delivering, writing] = [listen, write_listen].map(|address| Api::at(&format!("http://{address}")));
-        let server = Self { process, delivering, writing, directory };
-        until("media-server starts", READY_WITHIN, async || {
-            let answer = server.delivering.request("GET", "/readyz").send().await;
-            matches!(answer, Ok(answer) if answer.status() == 200)
-        })
-        .await;
-        server
+        let [listen, internal] = [(); 2].map(|()| format!("127.0.0.1:{}", deploy::ports::free().unwrap()));
+        let mut command = command("serve", &directory, settings);
+        command.envs([("LISTEN", &listen), ("WRITE_LISTEN", &internal)]);
+        let process = Process::start(&mut command, directory);
+        let [public_api, internal_api] = [listen, internal].map(|address| Api::at(&format!("http://{address}")));
+        wait_until("media-server is ready", READY_WITHIN, async || public_api.is_ready().await).await;
+        Self { process, public_api, internal_api }
     }
 
-    /// Runs `media-server check` with these settings to its end.
-    pub fn check(settings: &[(String, String)]) -> Output {
+    /// Runs `media-server check` with these settings.
+    pub fn check(settings: &[(&str, impl AsRef<str>)]) -> Output {
         let directory = Scratch::new();
-        let secret = directory.path().join("secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        command("check", &secret, settings).output().unwrap()
+        command("check", &directory, settings).output().unwrap()
     }
 
-    /// All that it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+        self.process.log()
     }
 
-    pub async fn put(&self, id: &str, picture: &[u8]) -> Answer {
-        send(self.write("PUT", &format!("/images/{id}")).body(picture.to_vec())).await
+    pub async fn put(&self, id: &str, picture: &[u8]) -> Response {
+        send(self.internal("PUT", &format!("/images/{id}")).body(picture.to_vec())).await
     }
 
-    pub async fn delete(&self, id: &str) -> Answer {
-        send(self.write("DELETE", &format!("/images/{id}"))).await
+    pub async fn delete(&self, id: &str) -> Response {
+        send(self.internal("DELETE", &format!("/images/{id}"))).await
     }
 
-    /// A page of what is stored.
-    pub async fn list(&self, query: &str) -> Answer {
-        send(self.write("GET", &format!("/images?{query}"))).await
+    /// Lists a page of the stored pictures.
+    pub async fn list(&self, query: &str) -> Response {
+        send(self.internal("GET", &format!("/images?{query}"))).await
     }
 
-    pub async fn get(&self, name: &str) -> Answer {
-        self.delivering.get(&format!("/api/user/media/{name}")).await
+    pub async fn get(&self, name: &str) -> Response {
+        self.public_api.get(&format!("/api/user/media/{name}")).await
     }
 
-    fn write(&self, method: &str, path: &str) -> RequestBuilder {
-        self.writing.request(method, path).header("authorization", format!("Bearer {SECRET}"))
+    fn internal(&self, method: &str, path: &str) -> RequestBuilder {
+        self.internal_api.request(method, path).header("authorization", format!("Bearer {SECRET}"))
     }
 }
 
-fn command(verb: &str, secret: &Path, settings: &[(String, String)]) -> Command {
-    let own = std::env::current_exe().unwrap();
-    let binary = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps")).unwrap();
-    let mut command = Command::new(binary.join("media-server"));
-    command.arg(verb).envs([("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")]).env("MEDIA_SECRET_FILE", secret);
-    command.envs(settings.iter().cloned());
+fn command(verb: &str, directory: &Scratch, settings: &[(&str, impl AsRef<str>)]) -> Command {
+    let mut command = service("media-server");
+    command.arg(verb).env("MEDIA_SECRET_FILE", directory.write("secret", SECRET));
+    command.envs([("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")]);
+    command.envs(settings.iter().map(|(name, value)| (name, value.as_ref())));
     command
-}
-
-impl Drop for MediaServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that fails as networks and servers do.
+//! A TCP proxy that injects faults of networks and servers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -10,77 +10,70 @@ use tokio::sync::watch;
 
 /// A proxy in front of a port of this machine.
 pub struct Proxy {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
     fault: watch::Sender<Fault>,
 }
 
-/// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
     None,
-    /// Connections stay open, and are still made, and nothing gets through until this is over.
-    Silence,
-    /// The same, but what clients send gets through: the server does what it is asked for, and its replies are lost.
+    /// Connections stay open and are accepted; nothing is forwarded until the fault ends.
+    Blackhole,
+    /// As `Blackhole`, but requests are forwarded: the server executes them, and the replies are held back.
     LostReplies,
     /// Connections are closed as soon as they are made or used.
-    Away,
-    /// What is asked for is answered with a 500.
+    Disconnect,
+    /// Each connection gets a 500.
     Error500,
-    /// A connection is closed when the server has sent so many bytes.
+    /// A connection is closed after the server has sent this many bytes.
     CutAfter(usize),
-    /// What the server sends comes a little at a time, and never stops coming.
-    Trickle,
+    /// What the server sends is forwarded in small chunks with pauses.
+    Slow,
 }
 
-/// Of a trickle: 160 kB a second.
-const LITTLE_BYTES: usize = 16 * 1024;
-const LITTLE_PAUSE: Duration = Duration::from_millis(100);
+/// 160 kB per second.
+const SLOW_CHUNK_BYTES: usize = 16 * 1024;
+const SLOW_PAUSE: Duration = Duration::from_millis(100);
 
 const ERROR_500: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 impl Proxy {
-    pub async fn to(port: u16) -> Self {
+    pub async fn to(server_port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let own_port = listener.local_addr().expect("an address").port();
+        let port = listener.local_addr().expect("an address").port();
         let (fault, state) = watch::channel(Fault::None);
         tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(serve(near, port, state.clone()));
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client, server_port, state.clone()));
             }
         });
-        Self { port: own_port, fault }
+        Self { port, fault }
     }
 
-    /// Fails so from now on, or goes on with what has come in meanwhile.
-    pub fn fail(&self, fault: Fault) {
+    /// Sets the fault; `Fault::None` forwards what was held back.
+    pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
-    }
-
-    /// Falls silent, or goes on with what has come in meanwhile.
-    pub fn silence(&self, silent: bool) {
-        self.fail(if silent { Fault::Silence } else { Fault::None });
     }
 }
 
-async fn serve(mut near: TcpStream, port: u16, fault: watch::Receiver<Fault>) {
+async fn serve(mut client: TcpStream, server_port: u16, fault: watch::Receiver<Fault>) {
     let now = *fault.borrow();
     match now {
-        Fault::Away => return,
+        Fault::Disconnect => return,
         Fault::Error500 => {
-            let _ = near.read(&mut [0; 16 * 1024]).await;
-            let _ = near.write_all(ERROR_500).await;
+            let _ = client.read(&mut [0; 16 * 1024]).await;
+            let _ = client.write_all(ERROR_500).await;
             return;
         }
-        Fault::None | Fault::Silence | Fault::LostReplies | Fault::CutAfter(_) | Fault::Trickle => {}
+        Fault::None | Fault::Blackhole | Fault::LostReplies | Fault::CutAfter(_) | Fault::Slow => {}
     }
-    let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
-    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    // Whichever way ends first ends the connection.
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port)).await else { return };
+    let ((client_in, client_out), (server_in, server_out)) = (client.into_split(), server.into_split());
+    // The first direction to end closes both.
     tokio::select! {
-        () = forward(near_in, far_out, fault.clone(), false) => {}
-        () = forward(far_in, near_out, fault, true) => {}
+        () = forward(client_in, server_out, fault.clone(), false) => {}
+        () = forward(server_in, client_out, fault, true) => {}
     }
 }
 
@@ -88,31 +81,28 @@ async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut fault: watch::Receiver<Fault>,
-    is_of_server: bool,
+    is_from_server: bool,
 ) {
-    let mut buffer = vec![0; LITTLE_BYTES];
+    let mut buffer = vec![0; SLOW_CHUNK_BYTES];
     let mut sent = 0;
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
-        // The proxy is gone with its test.
         let is_open = |fault: &Fault| match fault {
-            Fault::Silence => false,
-            Fault::LostReplies => !is_of_server,
+            Fault::Blackhole => false,
+            Fault::LostReplies => !is_from_server,
             _ => true,
         };
+        // An error: the proxy was dropped with its test.
         let Ok(now) = fault.wait_for(is_open).await.map(|fault| *fault) else { return };
-        let cut = if let Fault::CutAfter(bytes) = now
-            && is_of_server
-        {
-            bytes.saturating_sub(sent)
-        } else {
-            usize::MAX
+        let cut = match now {
+            Fault::CutAfter(bytes) if is_from_server => bytes.saturating_sub(sent),
+            _ => usize::MAX,
         };
-        if now == Fault::Trickle && is_of_server {
-            tokio::time::sleep(LITTLE_PAUSE).await;
+        if now == Fault::Slow && is_from_server {
+            tokio::time::sleep(SLOW_PAUSE).await;
         }
         let passed = &buffer[..read.min(cut)];
-        if read == 0 || matches!(now, Fault::Away | Fault::Error500) || to.write_all(passed).await.is_err() {
+        if read == 0 || matches!(now, Fault::Disconnect | Fault::Error500) || to.write_all(passed).await.is_err() {
             return;
         }
         sent += passed.len();

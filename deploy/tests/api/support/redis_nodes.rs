@@ -1,17 +1,15 @@
-//! Redis servers of a test's own, and redis-cli for them.
+//! Redis servers and Sentinels of a test, and redis-cli for them.
 
 use std::process::Command;
 use std::time::Duration;
 
 use deploy::RedisServer;
 
-use super::Certificates;
-use super::faults::until;
+use super::{Certificates, wait_until};
 
-/// How long a server may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// A server and how to ask it.
+/// A Redis server or Sentinel with a directory of its own. Killed when dropped.
 pub struct RedisNode {
     pub server: RedisServer,
     pub port: u16,
@@ -22,58 +20,63 @@ impl RedisNode {
     /// The password of every node.
     pub const PASSWORD: &str = "a password of the tests";
 
-    /// Starts a server with a password on a free port, and these lines of redis.conf beside. With certificates it speaks
-    /// TLS and nothing else.
+    /// Starts a server with a password on a free port, with additional lines of redis.conf. With certificates it accepts
+    /// TLS only.
     pub async fn start(tls: Option<&Certificates>, settings: &str) -> Self {
         let password = Self::PASSWORD;
-        let own = format!("requirepass \"{password}\"\nmasterauth \"{password}\"\nsave \"\"\n{settings}\n");
-        Self::ready(tls, &own, &[], &["-a", password, "--no-auth-warning"]).await
+        let auth = format!("requirepass \"{password}\"\nmasterauth \"{password}\"\nsave \"\"\n{settings}\n");
+        Self::ready(tls, &auth, &[], &["-a", password, "--no-auth-warning"]).await
     }
 
-    /// A Sentinel of this master.
+    /// Starts a Sentinel of this master.
     pub async fn start_sentinel(tls: Option<&Certificates>, master: &Self, name: &str, settings: &str) -> Self {
         let (password, master) = (Self::PASSWORD, master.port);
-        let own = format!("sentinel monitor {name} 127.0.0.1 {master} 1\nsentinel auth-pass {name} \"{password}\"\n");
-        Self::ready(tls, &format!("{own}{settings}\n"), &["--sentinel"], &[]).await
+        let monitor = format!("sentinel monitor {name} 127.0.0.1 {master} 1\n");
+        let auth = format!("sentinel auth-pass {name} \"{password}\"\n");
+        Self::ready(tls, &format!("{monitor}{auth}{settings}\n"), &["--sentinel"], &[]).await
     }
 
     async fn ready(tls: Option<&Certificates>, settings: &str, arguments: &[&str], cli: &[&str]) -> Self {
-        let port = RedisServer::free_port().unwrap();
+        let port = deploy::ports::free().unwrap();
         let mut cli: Vec<String> = cli.iter().map(ToString::to_string).collect();
         cli.extend(["-p".to_owned(), port.to_string()]);
         let listen = match tls {
             None => format!("port {port}\n"),
             Some(certificates) => {
-                cli.extend(["--tls".to_owned(), "--cacert".to_owned(), certificates.authority()]);
+                cli.extend(["--tls".to_owned(), "--cacert".to_owned(), certificates.ca()]);
                 format!("port 0\ntls-port {port}\n{}", certificates.redis_conf())
             }
         };
         let server = RedisServer::start(&format!("bind 127.0.0.1\n{listen}{settings}"), arguments).unwrap();
         let node = Self { server, port, cli };
-        until("a Redis starts", READY_WITHIN, async || node.ask(&["PING"]) == "PONG").await;
+        wait_until("Redis is ready", READY_WITHIN, async || node.run(&["PING"]) == "PONG").await;
         node
     }
 
-    /// What redis-cli prints; an error too.
-    pub fn ask(&self, words: &[&str]) -> String {
+    /// Returns what redis-cli prints, error replies included.
+    pub fn run(&self, words: &[&str]) -> String {
         let output = Command::new("redis-cli").args(&self.cli).args(words).output().expect("redis-cli runs");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Whether its one replica has said, which it does once a second, that it has all that was written.
+    pub fn exists(&self, key: &str) -> bool {
+        self.run(&["EXISTS", key]) == "1"
+    }
+
+    /// Whether the only replica has acknowledged all writes, which it does once a second.
     pub fn is_replicated(&self) -> bool {
-        let replication = self.ask(&["INFO", "replication"]);
+        let replication = self.run(&["INFO", "replication"]);
         offset(&replication, "master_repl_offset:") == offset(&replication, ",offset=")
     }
 
-    /// Whether it has all that was written to `master`, whose replica it is.
+    /// Whether this replica has received all writes of `master`.
     pub fn has_all_of(&self, master: &Self) -> bool {
-        let written = |node: &Self| offset(&node.ask(&["INFO", "replication"]), "master_repl_offset:").unwrap();
+        let written = |node: &Self| offset(&node.run(&["INFO", "replication"]), "master_repl_offset:").unwrap();
         written(self) == written(master)
     }
 }
 
-/// The number that follows `name`.
+/// The number after `name`.
 fn offset(replication: &str, name: &str) -> Option<u64> {
     replication.split(name).nth(1)?.split([',', '\r', '\n']).next()?.parse().ok()
 }

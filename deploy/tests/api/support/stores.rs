@@ -1,4 +1,4 @@
-//! A look into the stores, as an operator has it: redis-cli and psql.
+//! Access to the stores, as operators have it: redis-cli and psql.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,12 +7,12 @@ use deploy::Env;
 
 use super::env_file;
 
-/// What `redis-cli ARGS…` prints.
+/// Returns what `redis-cli ARGS…` prints.
 pub fn redis(env: &Env, args: &[&str]) -> String {
     printed(Command::new("redis-cli").args(env.redis_args()).args(args))
 }
 
-/// What `psql -c SQL` prints, unaligned and without headers.
+/// Returns what `psql -c SQL` prints, unaligned and without headers.
 pub fn postgres(env: &Env, sql: &str) -> String {
     printed(Command::new("psql").arg(&env.postgres).args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]))
 }
@@ -23,7 +23,7 @@ fn printed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Where the shared stack has its signing keys.
+/// The directory of the shared stack's signing keys.
 pub fn keys_directory() -> PathBuf {
     env_file().with_file_name("keys")
 }

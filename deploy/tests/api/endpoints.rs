@@ -1,0 +1,17 @@
+//! The endpoints of auth-api: one file per endpoint, and what all of them share.
+
+mod bodies;
+mod delete_me;
+mod every_endpoint;
+mod forged_tokens;
+mod keys;
+mod login;
+mod login_throttle;
+mod logs;
+mod me;
+mod nginx;
+mod refresh;
+mod register;
+mod request_limits;
+mod sessions;
+mod update;
