@@ -15,74 +15,61 @@ use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
 
 use crate::hashing::HashingConfig;
-use crate::media::MediaConfig;
+use crate::login_throttle::ThrottleConfig;
+use crate::pictures::client::MediaConfig;
 use crate::redis_client::RedisConfig;
 use crate::request_limits::RequestLimitsConfig;
 use crate::store::PostgresConfig;
-use crate::throttle::ThrottleConfig;
 use crate::tokens::TokenConfig;
 
 /// The settings of auth-api.
 pub struct Config {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// The listener's limits.
     pub serve: ServeConfig,
-    /// Logs.
     pub log: LogConfig,
-    /// What links begin with, if it is fixed.
+    /// Scheme and host of links; `None`: those that the client used.
     pub public_url: Option<String>,
-    /// Whose `X-Forwarded-*` is believed.
+    /// Networks of proxies whose `X-Forwarded-*` headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where users are.
     pub postgres: PostgresConfig,
-    /// Where sessions are.
     pub redis: RedisConfig,
     /// Settings of earlier releases that are set.
     pub ignored_settings: Vec<&'static str>,
-    /// How long Postgres or Redis may take for what a request asks of it.
+    /// Timeout of Postgres and Redis.
     pub store_timeout: Duration,
-    /// Where pictures are.
     pub media: MediaConfig,
-    /// The secret of the two services.
     pub media_secret_file: PathBuf,
-    /// How long an uploaded picture may be without an owner.
+    /// Time until an uploaded picture without an owner is deleted.
     pub upload_grace: Duration,
-    /// How often pictures that are due to be deleted are.
-    pub sweep_interval: Duration,
-    /// How long a picture must have been stored before it can be an orphan, and then is noted before it is deleted.
+    pub deletion_interval: Duration,
+    /// Minimum age of an orphan, and then the delay of its deletion.
     pub orphan_grace: Duration,
-    /// How often orphans are looked for; zero is never.
-    pub orphan_sweep_interval: Duration,
-    /// Tokens.
+    /// Zero disables the reconciliation.
+    pub reconcile_interval: Duration,
     pub tokens: TokenConfig,
-    /// How long a refresh token that was used gives its successor again.
+    /// Time in which a used refresh token returns its successor again.
     pub refresh_grace: Duration,
-    /// The most sessions of one user.
+    /// Sessions per user.
     pub sessions_max: usize,
-    /// Passwords.
     pub hashing: HashingConfig,
-    /// How many of them may be tried.
-    pub throttle: ThrottleConfig,
-    /// Limits of registrations and of probes of addresses.
+    pub login_throttle: ThrottleConfig,
     pub request_limits: RequestLimitsConfig,
-    /// The largest picture, in bytes.
     pub picture_bytes_max: usize,
-    /// The largest body of an endpoint that takes no picture, in bytes.
+    /// Limit of bodies without a picture.
     pub body_bytes_max: usize,
-    /// Memory that large bodies share, in bytes.
+    /// Memory budget of large bodies.
     pub body_memory_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Timeout of receiving a body.
     pub body_timeout: Duration,
 }
 
-/// What a body holds beside a picture, in bytes.
-const BESIDE_PICTURE_BYTES: usize = 64 * 1024;
+/// Room for the other fields of a body with a picture, in bytes.
+const OTHER_FIELDS_BYTES: usize = 64 * 1024;
 
 impl Config {
     /// Reads the settings.
     pub fn read(settings: &mut Settings) -> Result<Self, SettingError> {
-        let listen = settings.parsed("LISTEN", "127.0.0.1:8011", "an address and a port", "where to listen")?;
+        let listen = settings.parsed("LISTEN", "127.0.0.1:8011", "an address and a port", "address of the listener")?;
         let serve = ServeConfig::read(settings)?;
         let log = LogConfig::read(settings)?;
         let public_url = public_url(settings)?;
@@ -91,7 +78,7 @@ impl Config {
             "STORE_TIMEOUT_SECONDS",
             2,
             1..=60,
-            "how long Postgres or Redis may take for what a request asks of it; past it the answer is 503",
+            "timeout of Postgres and Redis for a request; above it the response is 503",
         )?;
         let postgres = stores::postgres(settings, store_timeout)?;
         let redis = stores::redis(settings, store_timeout)?;
@@ -99,11 +86,11 @@ impl Config {
         let media_secret_file = settings.path(
             "MEDIA_SECRET_FILE",
             "/run/secrets/media",
-            "the file that holds the secret of auth-api and media-server, 16 bytes or more, the same for both",
+            "file with the shared secret of auth-api and media-server, 16 bytes or more",
         );
         let hashing = passwords::hashing(settings)?;
-        let (upload_grace, sweep_interval) = media::sweep(settings, media.timeout, store_timeout)?;
-        let (orphan_grace, orphan_sweep_interval) = media::orphans(settings, upload_grace)?;
+        let (upload_grace, deletion_interval) = media::deletions(settings, media.timeout, store_timeout)?;
+        let (orphan_grace, reconcile_interval) = media::reconciliation(settings, upload_grace)?;
         Ok(Self {
             listen,
             serve,
@@ -117,24 +104,24 @@ impl Config {
             media,
             media_secret_file,
             upload_grace,
-            sweep_interval,
+            deletion_interval,
             orphan_grace,
-            orphan_sweep_interval,
+            reconcile_interval,
             tokens: tokens::tokens(settings)?,
             refresh_grace: settings.seconds(
                 "REFRESH_GRACE_SECONDS",
                 10,
                 0..=300,
-                "how long a refresh token that was used gives its successor again: tabs that refresh at once, lost answers",
+                "time in which a used refresh token returns its successor again: for concurrent tabs and lost responses",
             )?,
             sessions_max: settings.number(
                 "SESSIONS_MAX",
                 50,
                 1..=1000,
                 "sessions",
-                "sessions of one user; one more, and the least recently used ends",
+                "sessions per user; above it the least recently used one ends",
             )?,
-            throttle: passwords::throttle(settings, &hashing.workers, store_timeout)?,
+            login_throttle: passwords::throttle(settings, &hashing.workers, store_timeout)?,
             request_limits: passwords::request_limits(settings)?,
             hashing,
             picture_bytes_max: settings.number(
@@ -142,34 +129,34 @@ impl Config {
                 10 * 1024 * 1024,
                 1..=1024 * 1024 * 1024,
                 "bytes",
-                "the largest picture; nginx's client_max_body_size and media-server's own limit go with it",
+                "limit of a picture; nginx's client_max_body_size and media-server's limit must match",
             )?,
             body_bytes_max: settings.number(
                 "BODY_BYTES_MAX",
                 16 * 1024,
                 1024..=1024 * 1024,
                 "bytes",
-                "the largest body of an endpoint that takes no picture, past it 413",
+                "limit of a body without a picture; above it the response is 413",
             )?,
             body_memory_bytes: settings.number(
                 "BODY_MEMORY_BYTES",
                 64 * 1024 * 1024,
                 1024 * 1024..=64 * 1024 * 1024 * 1024,
                 "bytes",
-                "memory that bodies over 64 KiB share; those that do not fit wait",
+                "memory budget of bodies over 64 KiB; above it further bodies wait",
             )?,
             body_timeout: settings.seconds(
                 "BODY_TIMEOUT_SECONDS",
                 30,
                 1..=3600,
-                "how long a body may take to arrive",
+                "timeout of receiving a body",
             )?,
         })
     }
 
-    /// The largest body of an endpoint that takes a picture: the picture in base64 (4 bytes for 3), and the rest.
+    /// Returns the limit of a body with a picture: the picture in base64 (4 bytes for 3) and the other fields.
     pub fn picture_body_bytes_max(&self) -> usize {
-        self.picture_bytes_max.div_ceil(3) * 4 + BESIDE_PICTURE_BYTES
+        self.picture_bytes_max.div_ceil(3) * 4 + OTHER_FIELDS_BYTES
     }
 }
 
@@ -177,7 +164,7 @@ fn public_url(settings: &mut Settings) -> Result<Option<String>, SettingError> {
     let text = settings.text(
         "PUBLIC_URL",
         "",
-        "what links in answers begin with, as in https://users.example.com; none: the Host and scheme that a trusted proxy tells",
+        "scheme and host of links in responses, such as https://users.example.com; empty: those of the request, from a trusted proxy",
     );
     if text.is_empty() {
         return Ok(None);
@@ -202,7 +189,7 @@ fn trusted_proxies(settings: &mut Settings) -> Result<Vec<IpNet>, SettingError> 
     let text = settings.text(
         "TRUSTED_PROXIES",
         "127.0.0.0/8,::1/128",
-        "whose X-Forwarded-For, -Host and -Proto are believed: networks, separated by commas",
+        "networks of trusted proxies, separated by commas: their X-Forwarded-For, -Host and -Proto are used",
     );
     let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
     networks.map(str::parse).collect::<Result<_, _>>().map_err(|_| {

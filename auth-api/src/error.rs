@@ -1,4 +1,4 @@
-//! What can go wrong, and the one place where it becomes an answer.
+//! Errors, and the only place where they become responses.
 
 use std::time::Duration;
 
@@ -7,102 +7,87 @@ use shared::http::Problem;
 use shared::worker_pool::Overload;
 use warp::reply::{Reply, Response};
 
-use crate::domain::Refusal;
+use crate::domain::ValidationErrors;
 use crate::store::StoreError;
-use crate::tokens::TokenFault;
+use crate::tokens::{KeyError, TokenError};
 
-/// A refused or failed request. Turned into a [`Problem`] once, at the end.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Fields that failed, each with its sentences.
-    #[error("fields are refused")]
+    #[error("validation failed")]
     Fields(FieldErrors),
-    /// Answered by the HTTP layer: a body that is too large, not understood, of another type.
-    #[error("the request is refused")]
+    /// An error of the HTTP layer, such as a body that is too large or malformed.
+    #[error("the request was rejected")]
     Request(Problem),
-    /// The e-mail address belongs to another account.
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// The account is unknown or disabled, or the password is wrong: nobody is told which.
+    /// An unknown or disabled account, or a wrong password: indistinguishable for the client.
     #[error("wrong credentials")]
     WrongCredentials,
-    /// Somebody who is signed in shows a password that is not theirs.
+    /// A signed-in user confirmed a change with a wrong password.
     #[error("wrong password")]
     WrongPassword,
-    /// There is no such session.
     #[error("no such session")]
     NoSuchSession,
-    /// Too many passwords were wrong.
-    #[error("too many failed logins")]
-    Throttled {
-        /// Until the next may be tried.
-        wait: Duration,
-    },
-    /// No access token was shown.
+    #[error("too many requests")]
+    Throttled { retry_after: Duration },
     #[error("no access token")]
     NoAccessToken,
-    /// An access token that is not good.
     #[error("access token: {0}")]
-    AccessToken(TokenFault),
-    /// A refresh token that is not good.
+    AccessToken(TokenError),
     #[error("refresh token: {0}")]
-    RefreshToken(TokenFault),
-    /// media-server found the bytes to be no picture that we take.
-    #[error("not a picture: {0}")]
-    NotAPicture(String),
-    /// The picture has more bytes than are taken.
+    RefreshToken(TokenError),
+    /// media-server rejected the image.
+    #[error("invalid image: {0}")]
+    InvalidImage(String),
     #[error("the picture is larger than {limit_bytes} bytes")]
-    PictureTooLarge {
-        /// The most that is taken.
-        limit_bytes: usize,
-    },
-    /// Postgres or Redis.
+    PictureTooLarge { limit_bytes: usize },
     #[error(transparent)]
     Store(StoreError),
-    /// media-server is away, busy or full.
+    /// media-server is unavailable, busy or full.
     #[error("media-server: {0}")]
     MediaServer(String),
-    /// More passwords wait to be hashed than can be in time.
-    #[error("hashing: {0}")]
+    /// The queue of a worker pool is full or too slow.
+    #[error("overloaded: {0}")]
     Busy(Overload),
-    /// A fault of ours.
+    /// A bug or a misconfiguration.
     #[error("{0}")]
     Internal(String),
 }
 
-/// Sentences by field.
+/// Messages by field.
 #[derive(Clone, Debug, Default)]
 pub struct FieldErrors(Map<String, Value>);
 
 impl FieldErrors {
-    /// Adds what is wrong with `field`.
-    pub fn add(&mut self, field: &str, refusal: Refusal) {
-        self.0.insert(field.to_owned(), refusal.into());
+    /// Adds the messages of a field.
+    pub fn add(&mut self, field: &str, errors: ValidationErrors) {
+        self.0.insert(field.to_owned(), errors.into());
     }
 
-    /// Takes the value, or notes what is wrong with `field`.
-    pub fn take<T>(&mut self, field: &str, parsed: Result<T, Refusal>) -> Option<T> {
-        parsed.map_err(|refusal| self.add(field, refusal)).ok()
+    /// Returns the value, or adds the messages.
+    pub fn take<T>(&mut self, field: &str, parsed: Result<T, ValidationErrors>) -> Option<T> {
+        parsed.map_err(|errors| self.add(field, errors)).ok()
     }
 
-    /// Nothing is wrong.
+    /// Whether no field has messages.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One sentence for one field.
-    pub fn of(field: &str, sentence: &str) -> Self {
+    /// Returns one message for one field.
+    pub fn one(field: &str, message: &str) -> Self {
         let mut errors = Self::default();
-        errors.add(field, vec![sentence.to_owned()]);
+        errors.add(field, vec![message.to_owned()]);
         errors
     }
 }
 
-/// The sentence for an address that another account has.
+/// Message for an address of another account.
 pub const EMAIL_TAKEN: &str = "user with this email already exists.";
 
-/// The sentence for bytes that are no picture.
-pub const NOT_A_PICTURE: &str =
+/// Message for an image that media-server rejected.
+pub const INVALID_IMAGE: &str =
     "Upload a valid image. The file you uploaded was either not an image or a corrupted image.";
 
 const WRONG_CREDENTIALS: &str = "No active account found with the given credentials.";
@@ -118,25 +103,25 @@ impl From<Error> for Problem {
         match error {
             Error::Fields(errors) => Problem::fields(errors.0),
             Error::Request(problem) => problem,
-            Error::EmailTaken => Problem::fields(FieldErrors::of("email", EMAIL_TAKEN).0),
+            Error::EmailTaken => Problem::fields(FieldErrors::one("email", EMAIL_TAKEN).0),
             Error::WrongCredentials => {
-                let mut errors = FieldErrors::of("email", WRONG_CREDENTIALS);
+                let mut errors = FieldErrors::one("email", WRONG_CREDENTIALS);
                 errors.add("password", vec![WRONG_CREDENTIALS.to_owned()]);
                 Problem::fields(errors.0)
             }
-            Error::WrongPassword => Problem::fields(FieldErrors::of("password", "Invalid password.").0),
+            Error::WrongPassword => Problem::fields(FieldErrors::one("password", "Invalid password.").0),
             Error::NoSuchSession => Problem::not_found(),
-            // Rounded up: a try must be possible then.
-            Error::Throttled { wait } => {
+            // Rounded up: the next request must be allowed then.
+            Error::Throttled { retry_after: wait } => {
                 Problem::throttled(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).with_cause(error)
             }
             Error::NoAccessToken => Problem::access_token("Authentication credentials were not provided.", None),
-            Error::AccessToken(fault) => {
-                Problem::access_token("Given token not valid for any token type", Some(&fault.to_string()))
+            Error::AccessToken(reason) => {
+                Problem::access_token("Given token not valid for any token type", Some(&reason.to_string()))
             }
-            Error::RefreshToken(fault) => Problem::refresh_token(&fault.to_string()),
-            Error::NotAPicture(reason) => {
-                Problem::fields(FieldErrors::of("profile_pic", NOT_A_PICTURE).0).with_cause(reason)
+            Error::RefreshToken(reason) => Problem::refresh_token(&reason.to_string()),
+            Error::InvalidImage(reason) => {
+                Problem::fields(FieldErrors::one("profile_pic", INVALID_IMAGE).0).with_cause(reason)
             }
             Error::PictureTooLarge { limit_bytes } => Problem::too_large(limit_bytes),
             Error::Store(error) if error.is_bug() => Problem::internal().with_cause(error),
@@ -155,8 +140,8 @@ impl From<StoreError> for Error {
     }
 }
 
-impl From<crate::tokens::KeyError> for Error {
-    fn from(error: crate::tokens::KeyError) -> Self {
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
         Self::Internal(error.to_string())
     }
 }

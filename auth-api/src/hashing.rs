@@ -1,7 +1,7 @@
-//! Argon2id (RFC 9106) on bounded threads of its own (see [`shared::worker_pool`]).
+//! Argon2id (RFC 9106) on a bounded worker pool (see [`shared::worker_pool`]).
 //!
-//! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, which a thread keeps from one hash to
-//! the next: that is a tenth faster than to allocate it each time.
+//! A hash takes tens of milliseconds of one core and `ARGON2_MEMORY_KIB` of memory, which a worker keeps for the next hash:
+//! 10 % faster than allocating it each time.
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -11,16 +11,15 @@ use shared::worker_pool::{Overload, Workers, WorkersConfig};
 use crate::domain::Password;
 use crate::error::Error;
 
-/// What a hash costs, and how many may wait for theirs.
+/// Cost of a hash and size of the worker pool.
 #[derive(Clone, Debug)]
 pub struct HashingConfig {
-    /// Memory of one hash, in KiB (`m`).
+    /// `m`
     pub memory_kib: u32,
-    /// Passes over it (`t`).
+    /// `t`
     pub passes: u32,
-    /// Lanes (`p`).
+    /// `p`
     pub lanes: u32,
-    /// Hashes computed at once, and so memory and cores used at most.
     pub workers: WorkersConfig,
 }
 
@@ -38,33 +37,32 @@ pub enum PasswordCheck {
     UnusableHash,
 }
 
-/// The hashing threads. Cheap to clone; they end with the last clone.
+/// The worker pool. Cheap to clone; the threads end with the last clone.
 #[derive(Clone, Debug)]
 pub struct Hashing {
-    workers: Workers<Worker>,
+    workers: Workers<Hasher>,
     /// Hash of a random password with the configured parameters, to check unknown accounts against.
     dummy: StoredHash,
     random: Random,
 }
 
-/// A block of more than this is a mapping of its own whatever glibc has seen before, given back whole when it is freed. A
-/// smaller one, once freed, is what glibc takes for usual: it would carve the next ones out of its heaps, and keep them
-/// (`mallopt(3)`, `M_MMAP_THRESHOLD`). Pages that nobody writes to cost nothing.
-const OWN_MAPPING_BYTES: usize = 32 * 1024 * 1024;
+/// Allocations above glibc's maximum dynamic mmap threshold are always mmapped and returned to the kernel on free. Smaller
+/// ones can raise the threshold and then stay in the heap (`mallopt(3)`). Pages that are never written cost nothing.
+const MMAPPED_BYTES_MIN: usize = 32 * 1024 * 1024;
 
 /// Most memory that a stored hash may need, in KiB.
 const MEMORY_KIB_MAX: u32 = 4 * 1024 * 1024;
 
 impl Hashing {
-    /// Starts the threads.
+    /// Starts the worker threads.
     pub fn start(config: &HashingConfig, random: Random) -> Result<Self, Error> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal(format!("Argon2: {error}"));
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(|e| internal(&e))?;
-        let worker = move || Worker { params: params.clone(), memory: Vec::new() };
+        let worker = move || Hasher { params: params.clone(), memory: Vec::new() };
         let workers = Workers::start("hashing", &config.workers, worker.clone()).map_err(|e| internal(&e))?;
         let salt = Salt::new(&random.bytes::<16>()).map_err(|e| internal(&e))?;
-        let nobodys = Password::to_compare(&hex::encode(random.bytes::<16>()));
-        let dummy = worker().hash(&nobodys, salt).map_err(|e| internal(&e))?;
+        let dummy_password = Password::to_compare(&hex::encode(random.bytes::<16>()));
+        let dummy = worker().hash(&dummy_password, salt).map_err(|e| internal(&e))?;
         let dummy = StoredHash::parse(&dummy).map_err(|Unusable| internal(&"its own hash is unusable"))?;
         Ok(Self { workers, dummy, random })
     }
@@ -91,7 +89,7 @@ impl Hashing {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Worker) -> Result<T, String> + Send + 'static,
+        work: impl FnOnce(&mut Hasher) -> Result<T, String> + Send + 'static,
     ) -> Result<T, Error> {
         match self.workers.run(work).await {
             Ok(done) => done.map_err(Error::Internal),
@@ -134,12 +132,12 @@ impl StoredHash {
 }
 
 #[derive(Debug)]
-struct Worker {
+struct Hasher {
     params: Params,
     memory: Vec<Block>,
 }
 
-impl Worker {
+impl Hasher {
     fn hash(&mut self, password: &Password, salt: Salt) -> Result<String, String> {
         let params = self.params.clone();
         let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -171,10 +169,10 @@ impl Worker {
         Ok(if is_weak { PasswordCheck::ValidNeedsRehash } else { PasswordCheck::Valid })
     }
 
-    /// Makes sure that there is memory for a hash of so many blocks.
-    fn hold(&mut self, blocks: usize) {
+    /// Grows the memory to at least `blocks`.
+    fn reserve(&mut self, blocks: usize) {
         if self.memory.len() < blocks {
-            self.memory = Vec::with_capacity(blocks.max(OWN_MAPPING_BYTES / size_of::<Block>() + 1));
+            self.memory = Vec::with_capacity(blocks.max(MMAPPED_BYTES_MIN / size_of::<Block>() + 1));
             self.memory.resize(blocks, Block::default());
         }
     }
@@ -188,8 +186,8 @@ impl Worker {
         salt: &Salt,
         out: &mut [u8],
     ) -> Result<(), String> {
-        tracing::debug!("a password is hashed");
-        self.hold(params.block_count());
+        tracing::debug!("hashing a password");
+        self.reserve(params.block_count());
         Argon2::new(algorithm, version, params.clone())
             .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.memory)
             .map_err(text)

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::App;
+use crate::app::App;
 use crate::domain::{Email, Password};
 use crate::error::Error;
 use crate::hashing::PasswordCheck;
@@ -40,7 +40,7 @@ pub async fn authenticate(app: &App, account: Account<'_>, password: Password, i
         // No address contains NUL.
         Account::Id(id) => Cow::Owned(format!("id\0{id}")),
     };
-    let attempt = app.throttle.acquire(&throttle_key, ip).await?;
+    let attempt = app.login_throttle.acquire(&throttle_key, ip).await?;
     let found = within(app.config.store_timeout, find(app, account, email.as_deref())).await?;
     let hash = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let check = app.hashing.verify(password.clone(), hash).await?;

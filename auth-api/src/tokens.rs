@@ -1,189 +1,132 @@
-//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725) signed with Ed25519 (RFC 8037), or with a secret for those who need it.
+//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725), signed with Ed25519 (RFC 8037) or a shared secret (HS256).
 //!
-//! The algorithm is the key's, never the token's. Every claim is required and typed when a token is read.
+//! The algorithm is the key's, never the token's.
 
+mod claims;
 mod key;
 mod key_files;
-pub mod keys;
-pub mod ring;
+pub mod key_set;
+pub mod key_store;
 
-pub use key::Jwk;
-pub use keys::{KeyError, KeyRing, KeySource};
+pub use claims::{Claims, TokenError, TokenType};
+pub use key::KeyError;
+pub use key_store::{KeySource, KeyStore};
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonwebtoken::jwk::JwkSet;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use shared::clock::Clock;
 use shared::random::Random;
 use uuid::Uuid;
 
 use crate::store::sessions::SessionId;
-use ring::{KeyState, KeyTimes};
+use key_set::{KeyState, KeyTimes};
 
-/// What a token is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenType {
-    /// Shown with each request.
-    Access,
-    /// Changed once for the next pair.
-    Refresh,
-}
-
-/// What a token says. Nothing may be missing, and nothing of another type.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Claims {
-    /// What it is for.
-    pub token_type: TokenType,
-    /// Whose it is.
-    pub user_id: Uuid,
-    /// Its session.
-    pub sid: Uuid,
-    /// Its own id.
-    pub jti: Uuid,
-    /// When it was made, in Unix seconds.
-    pub iat: u64,
-    /// When it is over, in Unix seconds.
-    pub exp: u64,
-    /// Who made it.
-    pub iss: String,
-}
-
-impl Claims {
-    /// The session that the token belongs to.
-    pub fn session(&self) -> SessionId {
-        SessionId { user_id: self.user_id, sid: self.sid }
-    }
-}
-
-/// Why a token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenFault {
-    /// Malformed, forged, of another issuer, revoked, or its user is gone.
-    #[error("Token is invalid")]
-    Invalid,
-    /// Its time is over.
-    #[error("Token is expired")]
-    Expired,
-    /// An access token where a refresh token belongs, or the other way round.
-    #[error("Token has wrong type")]
-    WrongType,
-}
-
-/// How long tokens live, and who they say made them.
+/// Settings of tokens and their keys.
 #[derive(Clone, Debug)]
 pub struct TokenConfig {
-    /// Of an access token.
     pub access_lifetime: Duration,
-    /// Of a refresh token, and so of a session that is not used.
+    /// Also the lifetime of a session that is not refreshed.
     pub refresh_lifetime: Duration,
-    /// The `iss` claim.
     pub issuer: String,
-    /// What they are signed with.
     pub keys: KeySource,
-    /// How long a new key is known before it signs.
+    /// Time between the creation of a key and its first signature.
     pub key_activation: Duration,
 }
 
 impl TokenConfig {
-    /// How long a key does what.
+    /// Returns the periods of a key's life.
     pub fn key_times(&self) -> KeyTimes {
         KeyTimes { activation: self.key_activation, token_lifetime: self.refresh_lifetime.max(self.access_lifetime) }
     }
 }
 
-/// When the tokens of a pair are issued, in Unix seconds by Redis's clock: replicas' clocks may differ. They differ where a
-/// refresh token is presented again within the grace: its successor is the same, and the access token has its full life.
+/// The `iat` of a pair of tokens, in Unix seconds by Redis's clock, because replicas' clocks may differ. The two differ when
+/// a refresh token is used again within the grace period: its successor is the same, the access token lives in full.
 #[derive(Clone, Copy, Debug)]
 pub struct IssueTimes {
-    /// Of the refresh token.
     pub refresh: u64,
-    /// Of the access token.
     pub access: u64,
 }
 
-/// The tokens of a session, until the next refresh.
+/// The tokens of a session until the next refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenPair {
-    /// Changed once for the next pair.
     pub refresh: String,
-    /// Shown with each request.
     pub access: String,
 }
 
-/// Signs and reads tokens. `B` is what callers keep beside a verified one.
+/// Signs and verifies tokens.
 #[derive(Debug)]
-pub struct Tokens<B = ()> {
-    keys: KeyRing,
+pub struct Tokens {
+    keys: KeyStore,
     config: TokenConfig,
     clock: Clock,
-    /// Tokens whose signature is good, by digest: a signature costs more than all the rest of `me`.
-    verified: Cache<[u8; 32], Arc<Verified<B>>>,
+    /// Verified tokens by digest: a signature costs more than the rest of `GET me`.
+    verified: Cache<[u8; 32], Arc<VerifiedToken>>,
 }
 
-/// A token whose signature is good.
+/// A token with a valid signature.
 #[derive(Debug)]
-pub struct Verified<B> {
-    /// What it says.
+pub struct VerifiedToken {
     pub claims: Claims,
-    /// What whoever read it keeps for the next time.
-    pub beside: B,
-    /// When its key is over, in Unix seconds.
-    until: u64,
-    /// Of the keys. A key that has gone takes what it has signed with it.
-    version: u64,
+    /// When its key retires, in Unix seconds.
+    key_retires_at: u64,
+    /// Version of the key set: a removed key invalidates its tokens.
+    key_version: u64,
 }
 
-/// Verified tokens remembered, about 450 bytes each.
+/// Capacity of the cache of verified tokens, about 450 bytes each.
 const VERIFIED_MAX: usize = 32_768;
 
-/// The share of those that were shown more than once. A refresh token is shown once, and long after it was signed: with the
-/// cache's own 0.97 it would be forgotten by then.
-const SHOWN_AGAIN: f64 = 0.5;
+/// Share of the cache for tokens used more than once. The cache's default of 0.97 would evict a refresh token, which is used
+/// once, long before its use.
+const HOT_SHARE: f64 = 0.5;
 
-/// A longer text is no token of ours, in bytes.
+/// Longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 2048;
 
-/// How long others may keep the public keys, at most. An activation is twice as long or longer, so that nobody meets a
-/// token of a key that is not in their copy.
+/// Longest `max-age` of the public keys. It is at most half of the activation period, so that a service never meets a token
+/// of a key that is missing from its cached copy.
 const JWKS_MAX_AGE_MAX: Duration = Duration::from_mins(5);
 
-impl<B: Default> Tokens<B> {
-    /// Reads the keys that `config` names, and makes the first one if there is none.
+impl Tokens {
+    /// Opens the keys of `config`; generates the first one if there is none.
     pub fn open(config: TokenConfig, clock: Clock, random: &Random) -> Result<Self, KeyError> {
-        let keys = KeyRing::open(&config.keys, config.key_times(), &clock, random)?;
+        let keys = KeyStore::open(&config.keys, config.key_times(), &clock, random)?;
         Ok(Self::new(keys, config, clock))
     }
 
-    /// Signs and reads with `keys`.
-    pub fn new(keys: KeyRing, config: TokenConfig, clock: Clock) -> Self {
+    /// Signs and verifies with `keys`.
+    pub fn new(keys: KeyStore, config: TokenConfig, clock: Clock) -> Self {
         Self { keys, config, clock, verified: verified_cache() }
     }
 
-    /// The public keys of all tokens that may be good, and how long they may be kept.
-    pub fn public_keys(&self) -> (Vec<Jwk>, Duration) {
+    /// Returns the public keys of all tokens that may be valid, and how long clients may cache them.
+    pub fn public_keys(&self) -> (JwkSet, Duration) {
         let max_age = (self.config.key_activation / 2).min(JWKS_MAX_AGE_MAX);
-        (self.keys.ring().published(self.clock.unix_seconds()), max_age)
+        (JwkSet { keys: self.keys.current().published(self.clock.unix_seconds()) }, max_age)
     }
 
-    /// Takes up keys that are made, and lets go of keys that are removed, for ever.
+    /// Reloads the keys periodically. Never returns.
     pub async fn watch_keys(&self) {
         loop {
-            tokio::time::sleep(self.keys.look_interval()).await;
-            self.keys.look().await;
+            tokio::time::sleep(self.keys.reload_interval()).await;
+            self.keys.reload().await;
         }
     }
 
-    /// How long a session lives from its last refresh.
+    /// Returns the lifetime of a session from its last refresh.
     pub fn session_lifetime(&self) -> Duration {
         self.config.refresh_lifetime
     }
 
-    /// Makes the pair whose refresh token has this `jti`: with one key, the same bytes for the same arguments.
+    /// Signs a pair of tokens. Deterministic: the same key and arguments give the same bytes.
     pub fn pair(&self, session: SessionId, refresh_jti: Uuid, issued: IssueTimes) -> Result<TokenPair, KeyError> {
         let claims = |token_type, jti, iat: u64, lifetime: Duration| Claims {
             token_type,
@@ -206,68 +149,68 @@ impl<B: Default> Tokens<B> {
         })
     }
 
-    /// What we sign we need not verify.
     fn sign(&self, claims: Claims) -> Result<String, KeyError> {
-        let version = self.keys.version();
-        let ring = self.keys.ring();
-        let token = ring.signing(self.clock.unix_seconds()).ok_or(KeyError::NoKey)?.sign(&claims)?;
-        let signed = Verified { claims, beside: B::default(), until: u64::MAX, version };
+        let key_version = self.keys.version();
+        let keys = self.keys.current();
+        let token = keys.signing(self.clock.unix_seconds()).ok_or(KeyError::NoKey)?.sign(&claims)?;
+        let signed = VerifiedToken { claims, key_retires_at: u64::MAX, key_version };
         self.verified.insert(digest(&token), Arc::new(signed));
         Ok(token)
     }
 
-    /// Reads a token that must be of this type.
-    pub async fn read(&self, token: &str, expected: TokenType) -> Result<Arc<Verified<B>>, TokenFault> {
+    /// Verifies a token of the expected type.
+    pub async fn verify(&self, token: &str, expected: TokenType) -> Result<Arc<VerifiedToken>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenFault::Invalid);
+            return Err(TokenError::Invalid);
         }
         let digest = digest(token);
         let (now, version) = (self.clock.unix_seconds(), self.keys.version());
-        let remembered = self.verified.get(&digest).filter(|known| known.version == version && now < known.until);
-        let verified = if let Some(known) = remembered {
-            known
+        let cached =
+            self.verified.get(&digest).filter(|token| token.key_version == version && now < token.key_retires_at);
+        let verified = if let Some(cached) = cached {
+            cached
         } else {
-            let verified = Arc::new(self.verify(token, now).await?);
+            let verified = Arc::new(self.verify_signature(token, now).await?);
             self.verified.insert(digest, Arc::clone(&verified));
             verified
         };
         if verified.claims.exp <= now {
-            return Err(TokenFault::Expired);
+            return Err(TokenError::Expired);
         }
         if verified.claims.token_type != expected {
-            return Err(TokenFault::WrongType);
+            return Err(TokenError::WrongType);
         }
         Ok(verified)
     }
 
-    async fn verify(&self, token: &str, now: u64) -> Result<Verified<B>, TokenFault> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenFault::Invalid)?;
-        let kid = header.kid.filter(|kid| kid.len() <= key::KID_BYTES_MAX).ok_or(TokenFault::Invalid)?;
-        if self.keys.ring().verifying(&kid, now).is_none() {
-            // Another replica may know more than we do.
-            self.keys.look().await;
+    async fn verify_signature(&self, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let kid = header.kid.filter(|kid| kid.len() <= key::KID_BYTES_MAX).ok_or(TokenError::Invalid)?;
+        if self.keys.current().verifying(&kid, now).is_none() {
+            // Another replica may have signed with a key that is not loaded here yet.
+            self.keys.reload().await;
         }
-        // Before the ring: if it changes in between, what we remember is of the version before.
-        let version = self.keys.version();
-        let ring = self.keys.ring();
-        let (key, state) = ring.verifying(&kid, now).ok_or(TokenFault::Invalid)?;
+        // The version before the keys: if they change in between, the cached token is of an outdated version.
+        let key_version = self.keys.version();
+        let keys = self.keys.current();
+        let (key, state) = keys.verifying(&kid, now).ok_or(TokenError::Invalid)?;
         let claims = key.verify(token, &self.config.issuer)?;
-        let until = if let KeyState::Verifies(until) = state { until } else { u64::MAX };
-        Ok(Verified { claims, beside: B::default(), until, version })
+        let key_retires_at = if let KeyState::VerifyOnly { until } = state { until } else { u64::MAX };
+        Ok(VerifiedToken { claims, key_retires_at, key_version })
     }
 }
 
-fn verified_cache<V: Clone>() -> Cache<[u8; 32], V> {
+fn verified_cache() -> Cache<[u8; 32], Arc<VerifiedToken>> {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(VERIFIED_MAX)
         .weight_capacity(VERIFIED_MAX as u64)
-        .hot_allocation(SHOWN_AGAIN)
+        .hot_allocation(HOT_SHARE)
         .build();
     match options {
         Ok(options) => {
             Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
         }
-        // Only for a capacity that is not given.
+        // Unreachable: both capacities are set.
         Err(_) => Cache::new(VERIFIED_MAX),
     }
 }
@@ -276,7 +219,7 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// What a session keeps of a refresh token and of those that follow it in its chain: digests of their `jti`.
+/// Returns the digests that a session stores: of the `jti` of a refresh token and of its successors.
 pub fn refresh_digests<const COUNT: usize>(jti: Uuid) -> [String; COUNT] {
     let mut jti = jti;
     std::array::from_fn(|at| {
@@ -287,9 +230,8 @@ pub fn refresh_digests<const COUNT: usize>(jti: Uuid) -> [String; COUNT] {
     })
 }
 
-/// The `jti` of a refresh token's one successor. It is derived, so that whoever shows the token again within the grace
-/// gets the same successor, and nothing of it has to be kept. That it can be foretold tells nobody anything: a token is
-/// good by its signature.
+/// Returns the `jti` of a refresh token's successor. It is derived, so that a token used again within the grace period gets
+/// the same successor without stored state. It is predictable, which is harmless: tokens are authenticated by signature.
 pub fn successor_jti(jti: Uuid) -> Uuid {
     derived_id("refresh", jti)
 }

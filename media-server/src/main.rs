@@ -56,15 +56,8 @@ async fn serve_until_stopped(config: &Config) -> Result<(), StartError> {
     tracing::info!(%listen, %write_listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let (random, limits) = (Random::system(), &config.serve);
     tokio::join!(
-        serve(
-            public,
-            routes::delivering(&app),
-            routes::DELIVERING_NAMES,
-            random.clone(),
-            limits.clone(),
-            stop_signal()
-        ),
-        serve(internal, routes::writing(&app), routes::WRITING_NAMES, random.clone(), limits.clone(), stop_signal()),
+        serve(public, routes::public_api(), Arc::clone(&app), random.clone(), limits.clone(), stop_signal()),
+        serve(internal, routes::internal_api(), Arc::clone(&app), random.clone(), limits.clone(), stop_signal()),
     );
     tracing::info!("stopped");
     Ok(())

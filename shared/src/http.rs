@@ -6,7 +6,9 @@ pub mod healthcheck;
 mod in_flight;
 mod parse_errors;
 pub mod problem;
-pub mod route;
+pub mod request_head;
+pub mod router;
 pub mod serve;
 
 pub use problem::{Problem, excerpt};
+pub use request_head::RequestHead;

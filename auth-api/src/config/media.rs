@@ -1,10 +1,10 @@
-//! Where pictures are, and how long they may be without an owner.
+//! Settings of media-server, of the deletion and the reconciliation of pictures.
 
 use std::time::Duration;
 
 use shared::settings::{SettingError, Settings};
 
-use crate::media::MediaConfig;
+use crate::pictures::client::MediaConfig;
 
 pub(super) fn media(settings: &mut Settings) -> Result<MediaConfig, SettingError> {
     Ok(MediaConfig {
@@ -12,55 +12,53 @@ pub(super) fn media(settings: &mut Settings) -> Result<MediaConfig, SettingError
             "MEDIA_URL",
             "http://127.0.0.1:8013",
             "http://HOST:PORT",
-            "the writing side of media-server",
+            "URL of media-server's internal API",
         )?,
         timeout: settings.seconds(
             "MEDIA_TIMEOUT_SECONDS",
             20,
             1..=600,
-            "how long an upload to media-server may take, decoding included; past it the answer is 503",
+            "timeout of an upload to media-server, decoding included; above it the response is 503",
         )?,
         connect_timeout: settings.seconds(
             "MEDIA_CONNECT_TIMEOUT_SECONDS",
             2,
             1..=60,
-            "how long connecting to media-server may take",
+            "timeout of connecting to media-server",
         )?,
     })
 }
 
-/// An upload is tried twice, and then written to Postgres: its grace must be longer than all that.
-pub(super) fn sweep(
+/// Two attempts of an upload and two statements of Postgres must fit into the grace period.
+pub(super) fn deletions(
     settings: &mut Settings,
     media_timeout: Duration,
     store_timeout: Duration,
 ) -> Result<(Duration, Duration), SettingError> {
     let name = "UPLOAD_GRACE_SECONDS";
-    let grace = settings.seconds(
-        name,
-        60,
-        1..=86_400,
-        "how long an uploaded picture may be without an owner before it is deleted",
-    )?;
-    let least = media_timeout * 2 + store_timeout * 2;
-    if grace < least {
+    let grace = settings.seconds(name, 60, 1..=86_400, "time until an uploaded picture without an owner is deleted")?;
+    let minimum = media_timeout * 2 + store_timeout * 2;
+    if grace < minimum {
         let may_be =
-            format!("{} or more: twice MEDIA_TIMEOUT_SECONDS and twice STORE_TIMEOUT_SECONDS", least.as_secs());
+            format!("{} or more: twice MEDIA_TIMEOUT_SECONDS and twice STORE_TIMEOUT_SECONDS", minimum.as_secs());
         return Err(SettingError::new(name, grace.as_secs(), may_be));
     }
     let interval =
-        settings.seconds("SWEEP_INTERVAL_SECONDS", 5, 1..=86_400, "how often pictures without an owner are deleted")?;
+        settings.seconds("SWEEP_INTERVAL_SECONDS", 5, 1..=86_400, "interval of deleting pictures without an owner")?;
     Ok((grace, interval))
 }
 
-/// What is being uploaded is no orphan: its note is there for the whole of its grace.
-pub(super) fn orphans(settings: &mut Settings, upload_grace: Duration) -> Result<(Duration, Duration), SettingError> {
+/// An upload in progress must not count as an orphan, so the grace period is no shorter than that of uploads.
+pub(super) fn reconciliation(
+    settings: &mut Settings,
+    upload_grace: Duration,
+) -> Result<(Duration, Duration), SettingError> {
     let name = "ORPHAN_GRACE_SECONDS";
     let grace = settings.seconds(
         name,
         86_400,
         1..=366 * 86_400,
-        "how old a picture of which nobody knows must be to be noted for deletion, and how long it is noted before it is deleted",
+        "minimum age of an orphan (a stored picture unknown to Postgres), and then the delay of its deletion",
     )?;
     if grace < upload_grace {
         let may_be = format!("{} or more: UPLOAD_GRACE_SECONDS", upload_grace.as_secs());
@@ -70,7 +68,7 @@ pub(super) fn orphans(settings: &mut Settings, upload_grace: Duration) -> Result
         "ORPHAN_SWEEP_INTERVAL_SECONDS",
         86_400,
         0..=366 * 86_400,
-        "how often one of the replicas compares what media-server has with what is owned; 0: never",
+        "interval of reconciling the stored pictures with their owners, on one replica; 0: never",
     )?;
     Ok((grace, interval))
 }

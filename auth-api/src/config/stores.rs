@@ -1,4 +1,4 @@
-//! Where users and sessions are.
+//! Settings of Postgres and Redis.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::redis_client::address::{self, RedisAddress};
 use crate::redis_client::tls::Tls;
 use crate::store::PostgresConfig;
 
-/// The password in a file, so that it stands in no environment and no command line.
+/// Reads a password from a file, which keeps it out of the environment and the command line.
 fn password(name: &'static str, file: Option<&Path>) -> Result<Option<String>, SettingError> {
     let Some(file) = file else { return Ok(None) };
     match std::fs::read_to_string(file) {
@@ -26,9 +26,9 @@ pub(super) fn postgres(settings: &mut Settings, timeout: Duration) -> Result<Pos
         "DATABASE_URL",
         "postgres://users@127.0.0.1:5432/users",
         "postgres://ROLE@HOST:PORT/DATABASE",
-        "where users are",
+        "URL of Postgres",
     )?;
-    let file = settings.optional_path("DATABASE_PASSWORD_FILE", "the file that holds the role's password");
+    let file = settings.optional_path("DATABASE_PASSWORD_FILE", "file with the password of the role");
     if let Some(password) = password("DATABASE_PASSWORD_FILE", file.as_deref())? {
         server.password(password);
     }
@@ -37,7 +37,7 @@ pub(super) fn postgres(settings: &mut Settings, timeout: Duration) -> Result<Pos
         16,
         2..=1000,
         "connections",
-        "connections to Postgres, for each replica",
+        "connections to Postgres per replica",
     )?;
     Ok(PostgresConfig { server, connections_max, timeout })
 }
@@ -47,20 +47,18 @@ pub(super) fn redis(settings: &mut Settings, timeout: Duration) -> Result<RedisC
         "REDIS_URL",
         "redis://127.0.0.1:6379/0",
         address::URL_SYNTAX,
-        "where sessions are: redis://HOST:PORT/DATABASE, redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE (those are the \
-         Sentinels), or redis-cluster://HOST:PORT,HOST:PORT (some of the nodes); rediss://, rediss-sentinel:// and \
-         rediss-cluster:// speak TLS; USER@ before the hosts where Redis has users",
+        "URL of Redis: redis://HOST:PORT/DATABASE, redis-sentinel://HOST:PORT,HOST:PORT/MASTER/DATABASE (the hosts are the \
+         Sentinels), or redis-cluster://HOST:PORT,HOST:PORT (seed nodes); rediss://, rediss-sentinel:// and \
+         rediss-cluster:// use TLS; USER@ before the hosts selects an ACL user",
     )?;
-    let file = settings.optional_path("REDIS_PASSWORD_FILE", "the file that holds Redis's password");
+    let file = settings.optional_path("REDIS_PASSWORD_FILE", "file with the password of Redis");
     let password = password("REDIS_PASSWORD_FILE", file.as_deref())?.or_else(|| address.password.clone());
-    let file = settings.optional_path(
-        "REDIS_SENTINEL_PASSWORD_FILE",
-        "the file that holds the Sentinels' own password, if they have one",
-    );
+    let file = settings
+        .optional_path("REDIS_SENTINEL_PASSWORD_FILE", "file with the password of the Sentinels, if they have one");
     let sentinel_password = self::password("REDIS_SENTINEL_PASSWORD_FILE", file.as_deref())?;
     let authorities = settings.optional_path(
         "REDIS_CA_FILE",
-        "with TLS, whose certificates are believed: certificate authorities in PEM; none: those that the system trusts",
+        "PEM file with the trusted certificate authorities for TLS; empty: those of the system",
     );
     let tls = if address.tls { Some(redis_tls(authorities.as_deref())?) } else { None };
     Ok(RedisConfig { address, password, sentinel_password, tls, timeout, script_deadline: timeout })

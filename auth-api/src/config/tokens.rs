@@ -1,4 +1,4 @@
-//! How long tokens live, and what signs them.
+//! Settings of tokens and signing keys.
 
 use shared::settings::{SettingError, Settings};
 
@@ -10,21 +10,21 @@ pub(super) fn tokens(settings: &mut Settings) -> Result<TokenConfig, SettingErro
             "ACCESS_TOKEN_TTL_SECONDS",
             300,
             1..=86_400,
-            "how long an access token lives",
+            "lifetime of an access token",
         )?,
         refresh_lifetime: settings.seconds(
             "REFRESH_TOKEN_TTL_SECONDS",
             14 * 86_400,
             1..=10 * 366 * 86_400,
-            "how long a refresh token lives, and so a session that is not used",
+            "lifetime of a refresh token, and of a session that is not refreshed",
         )?,
-        issuer: settings.text("TOKEN_ISSUER", "users", "the iss claim of tokens; tokens of another issuer are refused"),
+        issuer: settings.text("TOKEN_ISSUER", "users", "iss claim of tokens; tokens of another issuer are rejected"),
         keys: keys(settings),
         key_activation: settings.seconds(
             "TOKEN_KEY_ACTIVATION_SECONDS",
             600,
             1..=30 * 86_400,
-            "how long a new key is known before it signs; /.well-known/jwks.json may be kept for half of it (300 seconds at most)",
+            "time between the publication of a new key and its first signature; the max-age of /.well-known/jwks.json is half of it (300 seconds at most)",
         )?,
     })
 }
@@ -33,11 +33,11 @@ fn keys(settings: &mut Settings) -> KeySource {
     let directory = settings.path(
         "TOKEN_KEYS_DIR",
         "/var/lib/auth-api/keys",
-        "the directory of the Ed25519 signing keys, shared by replicas; the first to start makes a key, `auth-api keys rotate` another",
+        "directory of the Ed25519 signing keys, shared by replicas; the first replica creates a key, `auth-api keys rotate` another",
     );
     let secret = settings.optional_path(
         "TOKEN_SECRET_FILE",
-        "the file that holds a secret of 32 bytes or more: tokens are then signed with it (HS256), and there are no public keys",
+        "file with a secret of 32 bytes or more: tokens are then signed with it (HS256), and no keys are published",
     );
     secret.map_or(KeySource::Directory(directory), KeySource::Secret)
 }

@@ -1,19 +1,18 @@
-//! E-mail addresses, in one form for each mailbox.
+//! E-mail addresses: validation and one canonical form per mailbox.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Refusal;
-use super::text::{common_faults, unless_faulty};
+use super::text::{ValidationErrors, ok_or_errors, validate_common};
 
-/// The longest text that is checked for an address, in bytes: above it there are more than [`Email::CHARS_MAX`] characters.
+/// Longest text that is parsed, in bytes: above it there are more than [`Email::CHARS_MAX`] characters.
 const BYTES_MAX: usize = 4 * Email::CHARS_MAX;
 
 /// An address in lower case.
 ///
-/// It has neither `Display` nor `Debug`: an address must not get into a log.
+/// Has neither `Display` nor `Debug`, so that it can't be logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Email {
-    shown: String,
+    display: String,
     canonical: String,
 }
 
@@ -21,30 +20,30 @@ impl Email {
     /// The longest address, in characters (RFC 5321, section 4.5.3.1.3, less the angle brackets).
     pub const CHARS_MAX: usize = 254;
 
-    /// Parses an address without white space around it, as Django's `EmailValidator` does: a local part in ASCII, and a
-    /// domain, internationalised or not, or an address literal. A quoted local part that needs no quotes loses them; any
-    /// other is refused. The length is checked before anything else.
+    /// Parses a trimmed address by the rules of Django's `EmailValidator`: a local part in ASCII, and a domain (also an
+    /// internationalized one) or an address literal. Unnecessary quotes of the local part are removed; a local part that
+    /// needs them is rejected. The length is checked first.
     ///
-    /// The local part is ASCII because Unicode folds different letters into one, and a mailbox that looks like
-    /// another's must not become that other's (CVE-2019-19844).
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let mut faults = common_faults(text, Self::CHARS_MAX);
+    /// The local part is ASCII because Unicode case folding maps different letters to one, and a look-alike address must not
+    /// become another user's (CVE-2019-19844).
+    pub fn parse(text: &str) -> Result<Self, ValidationErrors> {
+        let mut errors = validate_common(text, Self::CHARS_MAX);
         if text.len() > BYTES_MAX {
-            return Err(faults);
+            return Err(errors);
         }
         let parsed = parts(text);
         if parsed.is_none() {
-            faults.push("Enter a valid email address.".to_owned());
+            errors.push("Enter a valid email address.".to_owned());
         }
         let (local, domain, ascii_domain) = parsed.unwrap_or_default();
-        unless_faulty(faults, || Self {
-            shown: format!("{local}@{domain}"),
+        ok_or_errors(errors, || Self {
+            display: format!("{local}@{domain}"),
             canonical: format!("{local}@{ascii_domain}"),
         })
     }
 
-    /// The canonical form under which an account with this address may be stored: also one with a quoted local part that
-    /// needs its quotes, which earlier releases accepted.
+    /// Returns the canonical form to look an account up. Unlike [`Email::parse`] it accepts a local part that needs quotes,
+    /// which earlier releases stored.
     pub fn lookup_form(text: &str) -> Option<String> {
         if text.len() > BYTES_MAX {
             return None;
@@ -57,18 +56,18 @@ impl Email {
         Some(format!("{local}@{domain}"))
     }
 
-    /// The address as the user is shown it: what was sent, in lower case.
-    pub fn shown(&self) -> &str {
-        &self.shown
+    /// Returns the display form: what was sent, in lower case.
+    pub fn display(&self) -> &str {
+        &self.display
     }
 
-    /// The one form of this mailbox: the domain in ASCII (UTS 46). Two accounts never share one.
+    /// Returns the canonical form, with the domain in ASCII (UTS 46). It is unique among accounts.
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 }
 
-/// The local part, the domain and the domain in ASCII, each in lower case.
+/// Splits an address into local part, domain and domain in ASCII, each in lower case.
 fn parts(text: &str) -> Option<(String, String, String)> {
     let (local, domain) = text.rsplit_once('@')?;
     let local = unquoted(local).unwrap_or_else(|| local.to_owned());
@@ -84,7 +83,7 @@ fn is_dot_atom(local: &str) -> bool {
     })
 }
 
-/// The content of a quoted string (RFC 5322, section 3.2.4) in printable ASCII.
+/// Returns the content of a quoted string (RFC 5322, section 3.2.4) in printable ASCII.
 fn unquoted(local: &str) -> Option<String> {
     let inside = local.strip_prefix('"')?.strip_suffix('"')?;
     let mut content = String::with_capacity(inside.len());
@@ -114,7 +113,7 @@ fn canonical_domain(domain: &str) -> Option<String> {
     let labels: Vec<&str> = ascii.split('.').collect();
     let top = labels.last()?;
     let is_host = labels.len() >= 2 && labels.iter().all(|label| is_label(label));
-    // A top-level domain is no number (RFC 3696, section 2).
+    // A top-level domain is not numeric (RFC 3696, section 2).
     (is_host && !top.bytes().all(|byte| byte.is_ascii_digit())).then_some(ascii)
 }
 
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_mailbox_has_one_form() {
+    fn a_mailbox_has_one_canonical_form() {
         for (text, expected) in [
             ("Ann@Example.COM", "ann@example.com"),
             ("ann@BÜCHER.example", "ann@xn--bcher-kva.example"),
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         for text in [
             "",
             "ann",
@@ -188,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn quotes_that_are_not_needed_are_removed_from_what_is_shown() {
-        assert_eq!(Email::parse("\"O'Brien\"@Example.com").ok().unwrap().shown(), "o'brien@example.com");
+    fn unnecessary_quotes_are_removed() {
+        assert_eq!(Email::parse("\"O'Brien\"@Example.com").ok().unwrap().display(), "o'brien@example.com");
     }
 
     #[test]
-    fn accounts_of_earlier_releases_are_looked_up_with_the_quotes_that_they_need() {
+    fn lookup_accepts_quoted_addresses_of_earlier_releases() {
         for (text, expected) in [
             ("\"A b\"@Example.com", Some("\"a b\"@example.com")),
             ("\"o'brien\"@example.com", Some("o'brien@example.com")),
@@ -206,19 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn a_text_past_the_limit_is_not_parsed() {
+    fn oversized_text_is_not_parsed() {
         // As an address it would be valid, and of labels that IDNA would have to look at.
         let long = format!("ann@{}com", "例え.".repeat(1 << 20));
-        let faults = Email::parse(&long).err().unwrap();
-        assert_eq!(faults, ["Ensure this field has no more than 254 characters."]);
+        let errors = Email::parse(&long).err().unwrap();
+        assert_eq!(errors, ["Ensure this field has no more than 254 characters."]);
         assert_eq!(Email::lookup_form(&long), None);
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_at_once() {
-        let faults = Email::parse(&format!("{}\0", "a".repeat(255))).err().unwrap();
+    fn all_errors_are_reported() {
+        let errors = Email::parse(&format!("{}\0", "a".repeat(255))).err().unwrap();
         assert_eq!(
-            faults,
+            errors,
             [
                 "Ensure this field has no more than 254 characters.",
                 "Null characters are not allowed.",

@@ -1,31 +1,31 @@
-//! A text as it stands in JSON, read piece by piece: a long one need not be copied to be understood.
+//! A JSON string with its escapes, decoded while reading: a long one is never copied as a whole.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
 
 use memchr::memchr;
 
-/// A JSON string (RFC 8259, section 7) with its quotes and its escapes, known to be well-formed but for lone surrogates.
+/// A JSON string (RFC 8259, section 7) with quotes and escapes, well-formed except for lone surrogates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EscapedText<'a>(&'a str);
 
 impl<'a> EscapedText<'a> {
-    /// `None` if it is not in quotes.
-    pub fn of(quoted: &'a str) -> Option<Self> {
+    /// Returns `None` without quotes.
+    pub fn new(quoted: &'a str) -> Option<Self> {
         (quoted.len() >= 2 && quoted.starts_with('"') && quoted.ends_with('"')).then_some(Self(quoted))
     }
 
-    /// Its length with quotes and escapes, in bytes: no less than that of the text itself.
+    /// Returns the length with quotes and escapes, in bytes: an upper bound of the text's length.
     pub fn len_bytes(self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing between the quotes.
+    /// Whether the string is empty.
     pub fn is_empty(self) -> bool {
         self.0 == "\"\""
     }
 
-    /// The text. It is copied where it has escapes; `None` if they make no text.
+    /// Returns the text, copied if it has escapes; `None` if they are invalid.
     pub fn text(self) -> Option<Cow<'a, str>> {
         let inside = self.inside();
         if inside.contains('\\') {
@@ -35,7 +35,7 @@ impl<'a> EscapedText<'a> {
         }
     }
 
-    /// Reads the bytes of a text of ASCII characters, and fails at any other.
+    /// Returns a reader of the text, which fails at a character outside of ASCII.
     pub fn ascii(self) -> Ascii<'a> {
         Ascii(self.inside().as_bytes())
     }
@@ -45,12 +45,11 @@ impl<'a> EscapedText<'a> {
     }
 }
 
-/// The part of a text that is left to be read.
+/// Reader of the rest of an [`EscapedText`].
 #[derive(Clone, Copy, Debug)]
 pub struct Ascii<'a>(&'a [u8]);
 
 impl Read for Ascii<'_> {
-    /// Fills `out` unless the text ends.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut written = 0;
         while let Some(free) = out.get_mut(written..).filter(|free| !free.is_empty()) {
@@ -70,8 +69,8 @@ impl Read for Ascii<'_> {
     }
 }
 
-/// Length of the run without escapes at the start of `text`, in bytes; `limit` at most, and no byte past it is looked at: a
-/// reader of small pieces stays linear in the size of the text.
+/// Returns the length of the unescaped run at the start of `text`, at most `limit`. Visits no byte past the limit, so that
+/// reading in small pieces stays linear.
 fn unescaped_length(text: &[u8], limit: usize) -> usize {
     let window = text.get(..limit).unwrap_or(text);
     let length = memchr(b'\\', window).unwrap_or(window.len());
@@ -80,7 +79,7 @@ fn unescaped_length(text: &[u8], limit: usize) -> usize {
     length
 }
 
-/// What stands behind a backslash, and what comes after.
+/// Decodes the escape after a backslash; returns it with the rest.
 fn unescaped(escape: &[u8]) -> Option<(u8, &[u8])> {
     let (kind, left) = escape.split_first()?;
     let byte = match kind {
@@ -105,14 +104,14 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// Bytes that the search for escapes has visited on this thread.
+        /// Bytes visited by the search for escapes on this thread.
         pub(super) static VISITED_BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
     }
 
-    /// Bytes visited while `quoted` is read in pieces of `piece` bytes.
+    /// Returns the bytes visited while reading `quoted` in pieces of `piece` bytes.
     fn visited_bytes(quoted: &str, piece: usize) -> usize {
         VISITED_BYTES.set(0);
-        let (mut text, mut out) = (EscapedText::of(quoted).unwrap().ascii(), vec![0; piece]);
+        let (mut text, mut out) = (EscapedText::new(quoted).unwrap().ascii(), vec![0; piece]);
         while text.read(&mut out).unwrap() > 0 {}
         VISITED_BYTES.get()
     }
@@ -129,13 +128,13 @@ mod tests {
 
     fn read(quoted: &str) -> Option<String> {
         let mut text = String::new();
-        EscapedText::of(quoted)?.ascii().read_to_string(&mut text).ok().map(|_| text)
+        EscapedText::new(quoted)?.ascii().read_to_string(&mut text).ok().map(|_| text)
     }
 
     #[test]
-    fn every_escape_is_read_as_json_has_it() {
+    fn every_json_escape_is_decoded() {
         let quoted = r#""\u0061b\/c\\d\"e\n\r\t\b\f\u002B\u002f""#;
-        let text = EscapedText::of(quoted).unwrap().text().unwrap();
+        let text = EscapedText::new(quoted).unwrap().text().unwrap();
         assert_eq!(read(quoted).unwrap(), text);
         assert_eq!(text, "ab/c\\d\"e\n\r\t\u{8}\u{c}+/");
         assert_eq!(read(r#""plain""#).unwrap(), "plain");
@@ -143,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ascii_is_not_read() {
+    fn non_ascii_is_rejected() {
         assert_eq!(read(r#""\u00e9""#), None);
         assert_eq!(read(r#""\ud83d\ude00""#), None);
-        assert_eq!(EscapedText::of(r#""\ud800""#).unwrap().text(), None);
-        assert_eq!(EscapedText::of("12"), None);
-        assert_eq!(EscapedText::of("\""), None);
+        assert_eq!(EscapedText::new(r#""\ud800""#).unwrap().text(), None);
+        assert_eq!(EscapedText::new("12"), None);
+        assert_eq!(EscapedText::new("\""), None);
     }
 }

@@ -1,43 +1,44 @@
-//! What all text fields have in common.
+//! Validation that all text fields share.
 
-use super::Refusal;
+/// A message about a field, in the words of Django REST Framework.
+pub type Message = String;
 
-/// A text field as the client sent it, before its content is looked at.
+/// Why a value was rejected: at least one message.
+pub type ValidationErrors = Vec<Message>;
+
+/// A text field as sent, before validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented<'a> {
-    /// The key is not there.
+pub enum FieldValue<'a> {
     Absent,
     /// JSON `null`.
     Null,
-    /// A text, or a JSON number by its digits.
+    /// A text, or the digits of a JSON number.
     Text(&'a str),
-    /// A text that is longer than any field may be; it was dropped unread.
+    /// A text above the limit of all fields, dropped while parsing.
     TooLong,
-    /// Anything else: a list, an object, a boolean, a file.
+    /// A list, an object, a boolean or a file.
     NotText,
 }
 
-/// How a text field is read.
+/// The rules of a text rules.
 #[derive(Clone, Copy, Debug)]
-pub struct TextField {
-    /// Whether its absence is an error.
+pub struct TextRules {
     pub required: bool,
     /// Whether surrounding white space is removed.
     pub trimmed: bool,
-    /// Longest text, in characters.
     pub chars_max: usize,
 }
 
-/// The text that was sent: `None` where it is absent and not required.
-pub fn present(presented: Presented<'_>, field: TextField) -> Result<Option<&str>, Refusal> {
-    match presented {
-        Presented::Absent if field.required => Err(vec!["This field is required.".to_owned()]),
-        Presented::Absent => Ok(None),
-        Presented::Null => Err(vec!["This field may not be null.".to_owned()]),
-        Presented::TooLong => Err(vec![too_long(field.chars_max)]),
-        Presented::NotText => Err(vec!["Not a valid string.".to_owned()]),
-        Presented::Text(text) => {
-            let text = if field.trimmed { text.trim() } else { text };
+/// Returns the text; `None` if it is absent and optional.
+pub fn required_or_optional_text(value: FieldValue<'_>, rules: TextRules) -> Result<Option<&str>, ValidationErrors> {
+    match value {
+        FieldValue::Absent if rules.required => Err(vec!["This field is required.".to_owned()]),
+        FieldValue::Absent => Ok(None),
+        FieldValue::Null => Err(vec!["This field may not be null.".to_owned()]),
+        FieldValue::TooLong => Err(vec![too_long(rules.chars_max)]),
+        FieldValue::NotText => Err(vec!["Not a valid string.".to_owned()]),
+        FieldValue::Text(text) => {
+            let text = if rules.trimmed { text.trim() } else { text };
             if text.is_empty() { Err(vec!["This field may not be blank.".to_owned()]) } else { Ok(Some(text)) }
         }
     }
@@ -47,24 +48,24 @@ fn too_long(chars_max: usize) -> String {
     format!("Ensure this field has no more than {chars_max} characters.")
 }
 
-/// Whether `text` has more than `chars_max` characters. Looks at no more of it.
+/// Whether `text` has more than `chars_max` characters. Stops counting there.
 pub(super) fn is_too_long(text: &str, chars_max: usize) -> bool {
     text.chars().nth(chars_max).is_some()
 }
 
-/// Sentences on length (in characters) and NUL, which every text field has.
-pub(super) fn common_faults(text: &str, chars_max: usize) -> Refusal {
-    let mut faults = Refusal::new();
+/// Validates length and NUL characters.
+pub(crate) fn validate_common(text: &str, chars_max: usize) -> ValidationErrors {
+    let mut errors = ValidationErrors::new();
     if is_too_long(text, chars_max) {
-        faults.push(too_long(chars_max));
+        errors.push(too_long(chars_max));
     }
     if text.contains('\0') {
-        faults.push("Null characters are not allowed.".to_owned());
+        errors.push("Null characters are not allowed.".to_owned());
     }
-    faults
+    errors
 }
 
-/// The value, unless there are faults.
-pub(super) fn unless_faulty<T>(faults: Refusal, value: impl FnOnce() -> T) -> Result<T, Refusal> {
-    if faults.is_empty() { Ok(value()) } else { Err(faults) }
+/// Returns the value unless there are errors.
+pub(super) fn ok_or_errors<T>(errors: ValidationErrors, value: impl FnOnce() -> T) -> Result<T, ValidationErrors> {
+    if errors.is_empty() { Ok(value()) } else { Err(errors) }
 }

@@ -88,7 +88,7 @@ pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<Us
             &statement,
             &[
                 &new.id,
-                &new.email.shown(),
+                &new.email.display(),
                 &new.email.canonical(),
                 &new.full_name.as_str(),
                 &new.password_hash,
@@ -122,7 +122,7 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
             &statement,
             &[
                 &id,
-                &changes.email.map(Email::shown),
+                &changes.email.map(Email::display),
                 &changes.email.map(Email::canonical),
                 &changes.full_name.map(FullName::as_str),
                 &changes.password.map(|(hash, _)| hash),

@@ -1,30 +1,55 @@
-//! One key, and what it may be used for: the algorithm is the key's, never the token's.
+//! A signing key. The algorithm is the key's, never the token's.
+
+use std::path::PathBuf;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use shared::secret::SecretError;
 
-use super::{Claims, TokenFault};
+use super::claims::{Claims, TokenError};
 
-/// A `kid` is no longer than this, in bytes.
+/// Longest `kid`, in bytes.
 pub(super) const KID_BYTES_MAX: usize = 64;
 
-/// A key that signs and reads tokens.
+/// Shortest secret for HS256, in bytes (RFC 7518, section 3.2).
+pub(super) const HMAC_SECRET_BYTES_MIN: usize = 32;
+
+/// Why keys can't be loaded or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("signing keys in {0}: {1}")]
+    Io(PathBuf, std::io::Error),
+    #[error("{0} holds no Ed25519 private key in PKCS#8 PEM")]
+    NotAKey(PathBuf),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("{0} holds fewer than {HMAC_SECRET_BYTES_MIN} bytes: fill it with random ones")]
+    SecretTooShort(PathBuf),
+    #[error("tokens are signed with a secret: there are no keys to list or to rotate")]
+    NoDirectory,
+    #[error("there is no signing key")]
+    NoKey,
+    #[error("signing failed: {0}")]
+    Signing(#[from] jsonwebtoken::errors::Error),
+}
+
+/// A key that signs and verifies tokens.
 pub struct Key {
     kid: String,
-    made_at: u64,
+    created_at: u64,
     algorithm: Algorithm,
-    /// The header of its tokens, encoded.
+    /// The encoded header of its tokens.
     header: String,
-    signing: Signing,
+    signer: Signer,
     decoding: DecodingKey,
 }
 
-/// The half that signs.
-enum Signing {
+/// The private key.
+enum Signer {
     Ed25519(Ed25519KeyPair),
     Hmac(EncodingKey),
 }
@@ -36,93 +61,85 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// An Ed25519 key in PKCS#8; `None` if it is none.
+    /// Parses an Ed25519 key in PKCS#8.
     pub(super) fn ed25519(kid: &str, pkcs8: &[u8]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
         let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
         let kid = Some(kid).filter(|kid| kid.len() <= KID_BYTES_MAX)?;
-        Self::new(kid.to_owned(), Algorithm::EdDSA, Signing::Ed25519(pair), decoding)
+        Self::new(kid.to_owned(), Algorithm::EdDSA, Signer::Ed25519(pair), decoding)
     }
 
-    fn new(kid: String, algorithm: Algorithm, signing: Signing, decoding: DecodingKey) -> Option<Self> {
+    fn new(kid: String, algorithm: Algorithm, signer: Signer, decoding: DecodingKey) -> Option<Self> {
         let header = Header { kid: Some(kid.clone()), ..Header::new(algorithm) };
         let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).ok()?);
-        Some(Self { made_at: made_at(&kid), kid, algorithm, header, signing, decoding })
+        Some(Self { created_at: created_at(&kid), kid, algorithm, header, signer, decoding })
     }
 
-    /// A secret that all who read tokens must know. Its `kid` tells two secrets apart and tells nothing of either.
+    /// Returns the key of a shared secret. The `kid` is derived from a digest: it distinguishes secrets and reveals none.
     pub(super) fn hmac(secret: &[u8]) -> Option<Self> {
         let digest = Sha256::new().chain_update("kid\0").chain_update(secret).finalize();
         let mut kid = hex::encode(digest);
         kid.truncate(16);
-        let signing = Signing::Hmac(EncodingKey::from_secret(secret));
-        Self::new(kid, Algorithm::HS256, signing, DecodingKey::from_secret(secret))
+        let signer = Signer::Hmac(EncodingKey::from_secret(secret));
+        Self::new(kid, Algorithm::HS256, signer, DecodingKey::from_secret(secret))
     }
 
-    /// Its name, in tokens' headers and in the JWKS.
+    /// Returns its id in token headers and in the JWKS.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// When it was made, in Unix seconds.
-    pub(super) fn made_at(&self) -> u64 {
-        self.made_at
+    /// Returns its creation time, in Unix seconds.
+    pub(super) fn created_at(&self) -> u64 {
+        self.created_at
     }
 
-    /// A token that says `claims`. (`jsonwebtoken::encode` would parse the key for each one, which takes as long as to sign.)
+    /// Signs a token. `jsonwebtoken::encode` would parse the private key each time, which takes as long as to sign, and its
+    /// `JwtSigner` can't be kept across threads.
     pub(super) fn sign(&self, claims: &Claims) -> jsonwebtoken::errors::Result<String> {
         let mut token = self.header.clone();
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
-        let signature = match &self.signing {
-            Signing::Ed25519(pair) => URL_SAFE_NO_PAD.encode(pair.sign(token.as_bytes())),
-            Signing::Hmac(key) => jsonwebtoken::crypto::sign(token.as_bytes(), key, self.algorithm)?,
+        let signature = match &self.signer {
+            Signer::Ed25519(pair) => URL_SAFE_NO_PAD.encode(pair.sign(token.as_bytes())),
+            Signer::Hmac(key) => jsonwebtoken::crypto::sign(token.as_bytes(), key, self.algorithm)?,
         };
         token.push('.');
         token.push_str(&signature);
         Ok(token)
     }
 
-    /// What a token of this issuer says, if this key has signed it. Time is the caller's to check.
-    pub(super) fn verify(&self, token: &str, issuer: &str) -> Result<Claims, TokenFault> {
+    /// Verifies signature and issuer, not the expiration.
+    pub(super) fn verify(&self, token: &str, issuer: &str) -> Result<Claims, TokenError> {
         let mut validation = Validation::new(self.algorithm);
-        // serde requires and types every claim.
+        // serde checks that every claim is there and has its type.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         validation.set_issuer(&[issuer]);
-        let data = jsonwebtoken::decode(token, &self.decoding, &validation).map_err(|_| TokenFault::Invalid)?;
+        let data = jsonwebtoken::decode(token, &self.decoding, &validation).map_err(|_| TokenError::Invalid)?;
         Ok(data.claims)
     }
 
-    /// What others need to verify with it; `None` if nobody else may.
+    /// Returns the public key (RFC 7517; Ed25519: RFC 8037, section 2); `None` for a shared secret.
     pub(super) fn jwk(&self) -> Option<Jwk> {
-        let Signing::Ed25519(pair) = &self.signing else { return None };
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
-        Some(Jwk { kty: "OKP", crv: "Ed25519", x, kid: self.kid.clone(), r#use: "sig", alg: "EdDSA" })
+        let Signer::Ed25519(_) = &self.signer else { return None };
+        let mut jwk = Jwk::from_decoding_key(&self.decoding, Some(self.algorithm)).ok()?;
+        jwk.common.key_id = Some(self.kid.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        Some(jwk)
     }
 }
 
-/// When the key of this `kid` was made, in Unix seconds.
-pub(super) fn made_at(kid: &str) -> u64 {
+/// Returns the creation time in a `kid`, in Unix seconds; 0 if it has none.
+pub(super) fn created_at(kid: &str) -> u64 {
     kid.split('-').next().and_then(|time| time.parse().ok()).unwrap_or_default()
 }
 
-/// A public key (RFC 7517; Ed25519: RFC 8037, section 2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Jwk {
-    kty: &'static str,
-    crv: &'static str,
-    x: String,
-    kid: String,
-    r#use: &'static str,
-    alg: &'static str,
-}
-
-/// `PrivateKeyInfo` of RFC 8410, section 7: a fixed head and the seed.
+/// Encodes `PrivateKeyInfo` (RFC 8410, section 7): a fixed prefix and the seed.
 pub(super) fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
-    const HEAD: [u8; 16] =
+    const PREFIX: [u8; 16] =
         [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-    [HEAD.as_slice(), seed].concat()
+    [PREFIX.as_slice(), seed].concat()
 }
 
 #[cfg(test)]
@@ -130,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_public_key_is_that_of_rfc_8037() {
+    fn public_key_matches_the_rfc_8037_test_vector() {
         // Appendix A.1 and A.2.
         let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
         let seed: [u8; 32] = hex::decode(seed).unwrap().try_into().unwrap();
@@ -140,11 +157,11 @@ mod tests {
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
             "kid": "7-a", "use": "sig", "alg": "EdDSA",
         });
-        assert_eq!((jwk, key.made_at()), (expected, 7));
+        assert_eq!((jwk, key.created_at()), (expected, 7));
     }
 
     #[test]
-    fn a_secret_is_not_published() {
+    fn shared_secret_has_no_jwk() {
         assert_eq!(Key::hmac(&[7; 32]).unwrap().jwk(), None);
         assert_ne!(Key::hmac(&[7; 32]).unwrap().kid(), Key::hmac(&[8; 32]).unwrap().kid());
     }

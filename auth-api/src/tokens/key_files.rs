@@ -1,7 +1,7 @@
-//! The directory of signing keys that replicas share: one Ed25519 key a file, PKCS#8 in PEM.
+//! The directory of signing keys that replicas share: one Ed25519 key per file, in PKCS#8 PEM.
 //!
-//! A file is called `<kid>.pem`, and a `kid` `<when it was made, in Unix seconds>-<random>`. A file that an operator puts
-//! there may have any name: where it begins with no time, its key counts as the oldest.
+//! Files are named `<kid>.pem`, keys `<creation time in Unix seconds>-<random>`. An operator's own file may have any name:
+//! without a time its key counts as the oldest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,22 +12,21 @@ use std::sync::Arc;
 use shared::clock::Clock;
 use shared::random::Random;
 
-use super::key::{Key, made_at, pkcs8};
-use super::keys::KeyError;
+use super::key::{Key, KeyError, created_at, pkcs8};
 
 /// The directory. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct KeyFiles(Arc<Path>);
 
-/// Held by who makes or removes keys.
+/// An exclusive lock for creating and removing keys.
 pub(super) struct Lock(#[expect(dead_code, reason = "held until dropped")] File);
 
 impl KeyFiles {
-    pub(super) fn at(directory: &Path) -> Self {
+    pub(super) fn new(directory: &Path) -> Self {
         Self(directory.into())
     }
 
-    /// Every `kid` and its file, the oldest first.
+    /// Returns each `kid` with its file.
     pub(super) fn list(&self) -> Result<Vec<(String, PathBuf)>, KeyError> {
         let list = || {
             let mut files = Vec::new();
@@ -45,13 +44,13 @@ impl KeyFiles {
         list().map_err(|error| self.failed(error))
     }
 
-    /// Every key; a file that holds none is an error.
+    /// Reads every key; fails if one can't be read.
     pub(super) fn read_all(&self) -> Result<Vec<Arc<Key>>, KeyError> {
         self.list()?.iter().map(|(kid, path)| read(kid, path)).collect()
     }
 
-    /// Every key, those that are `known` already not read again. A file that holds none is logged and left out: it must
-    /// not keep a replica from the others.
+    /// Reads every key that is not in `known`, and returns all. Logs and skips a file without a key, which must not hide the
+    /// other keys.
     pub(super) fn read_new(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
         let mut keys = Vec::new();
         for (kid, path) in self.list()? {
@@ -61,24 +60,24 @@ impl KeyFiles {
             };
             match key {
                 Ok(key) => keys.push(key),
-                Err(error) => tracing::warn!(%error, "a signing key is left out"),
+                Err(error) => tracing::warn!(%error, "a signing key can't be read; continuing without it"),
             }
         }
         Ok(keys)
     }
 
-    /// Makes a key if there is none: the first of several replicas to come here does, the others find it.
-    pub(super) fn make_first(&self, clock: &Clock, random: &Random) -> Result<(), KeyError> {
+    /// Creates a key if there is none; of several replicas at once only the first does.
+    pub(super) fn create_first(&self, clock: &Clock, random: &Random) -> Result<(), KeyError> {
         if self.list()?.is_empty() {
             let lock = self.lock()?;
             if self.list()?.is_empty() {
-                self.make(&lock, clock, random)?;
+                self.create(&lock, clock, random)?;
             }
         }
         Ok(())
     }
 
-    /// Waits until nobody else makes or removes keys.
+    /// Waits for the exclusive lock.
     pub(super) fn lock(&self) -> Result<Lock, KeyError> {
         let lock = || {
             let path = self.0.join(".lock");
@@ -90,35 +89,34 @@ impl KeyFiles {
         lock().map_err(|error| self.failed(error))
     }
 
-    /// Makes a key: written whole under another name, so that nobody reads half of it. Returns its `kid`.
-    pub(super) fn make(&self, _: &Lock, clock: &Clock, random: &Random) -> Result<String, KeyError> {
-        let times: Vec<u64> = self.list()?.iter().map(|(kid, _)| made_at(kid)).collect();
-        let mut made_at = clock.unix_seconds();
-        // Two of one second would be in no order.
-        while times.contains(&made_at) {
-            made_at += 1;
+    /// Creates a key and returns its `kid`. Written under a temporary name and renamed, so that it is never read in part.
+    pub(super) fn create(&self, _: &Lock, clock: &Clock, random: &Random) -> Result<String, KeyError> {
+        let times: Vec<u64> = self.list()?.iter().map(|(kid, _)| created_at(kid)).collect();
+        let mut created_at = clock.unix_seconds();
+        // Two keys of the same second would have no order.
+        while times.contains(&created_at) {
+            created_at += 1;
         }
-        let make = || {
+        let create = || {
             let unique = hex::encode(random.bytes::<8>());
             let draft = self.0.join(format!(".{unique}.draft"));
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes()))).as_bytes())?;
             self.give_to_owner(&file)?;
             file.sync_all()?;
-            let kid = format!("{made_at}-{unique}");
+            let kid = format!("{created_at}-{unique}");
             fs::rename(&draft, self.0.join(format!("{kid}.pem")))?;
             File::open(&self.0)?.sync_all()?;
             Ok(kid)
         };
-        make().map_err(|error| self.failed(error))
+        create().map_err(|error| self.failed(error))
     }
 
-    /// Removes a key.
     pub(super) fn remove(&self, _: &Lock, kid: &str) -> Result<(), KeyError> {
         fs::remove_file(self.0.join(format!("{kid}.pem"))).map_err(|error| self.failed(error))
     }
 
-    /// The services must be able to read what an administrator makes, who may be another account.
+    /// Gives the file to the directory's owner: an operator may create keys as another account than the service's.
     fn give_to_owner(&self, file: &File) -> io::Result<()> {
         let (wanted, is) = (fs::metadata(&self.0)?, file.metadata()?);
         if wanted.uid() == is.uid() { Ok(()) } else { fchown(file, Some(wanted.uid()), Some(wanted.gid())) }
@@ -138,25 +136,25 @@ fn read(kid: &str, path: &Path) -> Result<Arc<Key>, KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::keys::tests::Directory;
+    use crate::tokens::key_store::tests::Directory;
 
     #[test]
-    fn many_who_start_at_once_share_the_first_key() {
+    fn concurrent_starts_share_the_first_key() {
         let directory = Directory::new();
-        let files = KeyFiles::at(directory.path());
+        let files = KeyFiles::new(directory.path());
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| files.make_first(&Clock::system(), &Random::system()).unwrap());
+                scope.spawn(|| files.create_first(&Clock::system(), &Random::system()).unwrap());
             }
         });
         assert_eq!(files.read_all().unwrap().len(), 1);
     }
 
     #[test]
-    fn a_file_that_holds_no_key_is_named_and_keeps_nobody_from_the_others() {
+    fn file_without_a_key_is_named_and_does_not_hide_the_others() {
         let directory = Directory::new();
-        let files = KeyFiles::at(directory.path());
-        files.make_first(&Clock::system(), &Random::system()).unwrap();
+        let files = KeyFiles::new(directory.path());
+        files.create_first(&Clock::system(), &Random::system()).unwrap();
         fs::write(directory.path().join("1-x.pem"), "no key").unwrap();
         let error = files.read_all().unwrap_err();
         assert!(error.to_string().ends_with("1-x.pem holds no Ed25519 private key in PKCS#8 PEM"), "{error}");

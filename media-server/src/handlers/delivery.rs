@@ -13,7 +13,8 @@ use http::header::{
     HeaderName, HeaderValue, LAST_MODIFIED, VARY,
 };
 use http::{Method, StatusCode};
-use shared::http::route::Head;
+use shared::http::RequestHead;
+use shared::http::router::Request;
 use shared::media_api::{ImageId, ImageKind, ImageName};
 use warp::reply::{Reply, Response};
 
@@ -36,32 +37,25 @@ const CSP_SANDBOX: HeaderValue = HeaderValue::from_static("default-src 'none'; s
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// `GET /api/user/media/<name>?size=N`. An invalid name is not found.
-pub async fn read(name: String, app: Arc<App>, method: Method, head: Head, query: String) -> Result<Response, Error> {
-    let name = ImageName::parse(&name).map_err(|_| Error::NotFound)?;
+pub async fn read(app: Arc<App>, Request { head, .. }: Request) -> Result<Response, Error> {
+    let name = ImageName::parse(head.param()).map_err(|_| Error::NotFound)?;
     let id = ImageId::parse(name.id_hex()).map_err(|_| Error::NotFound)?;
-    let size = app.rendition_sizes.parse_query(&query)?;
+    let size = app.rendition_sizes.parse_query(head.query())?;
     let picture = app.storage.get(id).await?.ok_or(Error::NotFound)?;
     // A picture has one name, with the extension of its content.
     let kind = formats::detect_kind(&picture.prefix)
         .filter(|kind| ImageName::new(id, *kind) == name)
         .ok_or(Error::NotFound)?;
-    let Some(size) = size else { return deliver(&app, picture, kind, name.id_hex(), &method, &head) };
+    let Some(size) = size else { return deliver(&app, picture, kind, name.id_hex(), &head) };
     let rendition = app.renditions.get(id, kind, size, accepts_webp(head.headers())).await?;
     let tag = format!("{}.{size}.{}", name.id_hex(), rendition.kind.extension());
-    let mut response = deliver(&app, rendition.object, rendition.kind, &tag, &method, &head)?;
+    let mut response = deliver(&app, rendition.object, rendition.kind, &tag, &head)?;
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
 
 /// Responds with a stored object, or a part of it.
-fn deliver(
-    app: &App,
-    object: StoredObject,
-    kind: ImageKind,
-    tag: &str,
-    method: &Method,
-    head: &Head,
-) -> Result<Response, Error> {
+fn deliver(app: &App, object: StoredObject, kind: ImageKind, tag: &str, head: &RequestHead) -> Result<Response, Error> {
     let (headers, size_bytes) = (head.headers(), object.size_bytes);
     let validators = Validators::new(tag, object.modified);
     // nginx would write a larger one to its disk, which gains little and grows its cache by megabytes per request.
@@ -75,7 +69,7 @@ fn deliver(
     if validators.match_request(headers) || (!nginx_caches && validators.match_client(headers)) {
         return Ok(describe(StatusCode::NOT_MODIFIED.into_response()));
     }
-    let requested = if method == Method::GET && validators.allow_range(headers) {
+    let requested = if head.method() == Method::GET && validators.allow_range(headers) {
         RequestedRange::parse(headers, size_bytes)
     } else {
         RequestedRange::Whole
@@ -85,7 +79,8 @@ fn deliver(
         RequestedRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         RequestedRange::Unsatisfiable => return Err(Error::Range { size_bytes }),
     };
-    let mut response = if method == Method::HEAD { Response::default() } else { body(app, object, range.clone()) };
+    let mut response =
+        if head.method() == Method::HEAD { Response::default() } else { body(app, object, range.clone()) };
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, (range.end - range.start).into());

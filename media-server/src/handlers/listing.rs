@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use shared::http::router::Request;
 use shared::media_api::{ImageId, LIST_LIMIT_MAX, StoredImage, StoredPage};
 use warp::reply::{Reply, Response};
 
@@ -11,8 +12,8 @@ use crate::error::Error;
 use crate::storage::ListedImage;
 
 /// `GET /images?after=<id>&limit=N`: 200 [`StoredPage`].
-pub async fn list(app: Arc<App>, query: String) -> Result<Response, Error> {
-    let PageRequest { after, limit } = PageRequest::parse(&query).ok_or(Error::Query)?;
+pub async fn list(app: Arc<App>, request: Request) -> Result<Response, Error> {
+    let PageRequest { after, limit } = PageRequest::parse(request.head.query()).ok_or(Error::Query)?;
     let page = app.storage.list(after, limit).await?;
     let images = page.images.into_iter().map(stored).collect();
     Ok(warp::reply::json(&StoredPage { images, next: page.next }).into_response())

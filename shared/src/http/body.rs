@@ -12,10 +12,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use warp::{Filter, Rejection};
 
 use super::Problem;
-use super::route::{Head, head};
+use super::request_head::RequestHead;
 use crate::memory_budget::{MemoryBudget, MemoryPermit};
 
 /// Timeout and memory budget of request bodies. Cheap to clone; clones share the budget.
@@ -55,7 +54,7 @@ impl BufferedBody {
 
 /// A body that is still to be read from the connection.
 pub struct BodyReader {
-    head: Head,
+    head: RequestHead,
     chunks: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
 }
 
@@ -65,18 +64,14 @@ impl std::fmt::Debug for BodyReader {
     }
 }
 
-/// Extracts the body without reading it.
-pub fn reader() -> impl Filter<Extract = (BodyReader,), Error = Rejection> + Clone {
-    head().and(warp::body::stream()).map(|head, chunks| BodyReader { head, chunks: Box::pin(into_bytes(chunks)) })
-}
-
-fn into_bytes<B: Buf>(
-    chunks: impl Stream<Item = Result<B, warp::Error>>,
-) -> impl Stream<Item = Result<Bytes, warp::Error>> {
-    chunks.map_ok(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))
-}
-
 impl BodyReader {
+    pub(super) fn new<B: Buf>(
+        head: RequestHead,
+        chunks: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    ) -> Self {
+        Self { head, chunks: Box::pin(chunks.map_ok(|mut chunk| chunk.copy_to_bytes(chunk.remaining()))) }
+    }
+
     /// Buffers the whole body. Errors: 413 above `limit_bytes`, 408 after the timeout, 415 for a content encoding, 400 if
     /// the body ends early, 503 without a permit.
     pub async fn read(self, limit_bytes: usize, limits: &BodyLimits) -> Result<BufferedBody, Problem> {

@@ -23,15 +23,15 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use warp::Filter;
 use warp::reply::{Reply, Response};
 
 use super::Problem;
-use super::access::{Access, RequestIds, RouteNames};
+use super::access::{Access, RequestIds};
 use super::body::Drained;
 use super::in_flight::{Counted, InFlight};
 use super::parse_errors::JsonParseErrors;
-use super::route::Head;
+use super::request_head::RequestHead;
+use super::router::Router;
 use crate::random::Random;
 use crate::settings::{SettingError, Settings};
 
@@ -101,26 +101,24 @@ impl ServeConfig {
     }
 }
 
-/// Serves `filter` on `listener` until `stop` resolves, then shuts down gracefully: stops accepting, drains the requests
+/// Serves `router` on `listener` until `stop` resolves, then shuts down gracefully: stops accepting, drains the requests
 /// in flight, returns. Partial requests do not delay it.
 ///
 /// New connections are refused at once, so that the proxy picks another replica before it has sent anything. Open ones
 /// are served for the keep-alive grace, with `Connection: close`: the proxy may just have sent a request on a connection
 /// that is idle from here, and it must not repeat a POST.
-pub async fn serve<F>(
+pub async fn serve<S: Send + Sync + 'static>(
     listener: TcpListener,
-    filter: F,
-    routes: RouteNames,
+    router: Router<S>,
+    service: Arc<S>,
     random: Random,
     config: ServeConfig,
     stop: impl Future<Output = ()>,
-) where
-    F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
-    F::Future: Send,
-{
+) {
+    let router = Arc::new(router);
     let server = Arc::new(Server {
-        service: warp::service(filter),
-        routes,
+        filter: warp::service(router.filter(service)),
+        router,
         ids: RequestIds::new(&random),
         in_flight: Arc::default(),
         is_stopping: AtomicBool::new(false),
@@ -227,34 +225,35 @@ fn pending_connections(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
         .collect()
 }
 
-struct Server<S> {
-    service: S,
-    routes: RouteNames,
+struct Server<F, S> {
+    filter: F,
+    router: Arc<Router<S>>,
     ids: RequestIds,
     in_flight: Arc<InFlight>,
     is_stopping: AtomicBool,
 }
 
-impl<S> Server<S> {
+impl<F, S: Send + Sync + 'static> Server<F, S> {
     async fn call(
         self: Arc<Self>,
         request: http::Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<http::Response<impl Body<Data = Bytes, Error = warp::Error>>, Infallible>
     where
-        S: Clone,
-        TowerToHyperService<S>: Service<http::Request<Drained>, Response = Response, Error = Infallible>,
+        F: Clone,
+        TowerToHyperService<F>: Service<http::Request<Drained>, Response = Response, Error = Infallible>,
     {
         let guard = InFlight::begin(&self.in_flight);
-        let access = Access::begin(request.method(), request.uri().path(), request.headers(), self.routes, &self.ids);
+        let route = self.router.find(request.uri().path());
+        let name = route.as_ref().and_then(|route| self.router.name(route));
+        let access = Access::begin(request.method(), name, request.headers(), &self.ids);
         let mut request = request.map(Drained::new);
-        // The headers move into the shared request head, so that extractors clone an Arc instead of the map.
-        let headers = std::mem::take(request.headers_mut());
-        let mut response = if has_too_many(&headers) {
+        let mut response = if has_too_many(request.headers()) {
             Problem::too_many_headers(HEADERS_MAX).into_response()
         } else {
-            request.extensions_mut().insert(Head::new(headers, peer));
-            let service = TowerToHyperService::new(self.service.clone());
+            let head = RequestHead::take(&mut request, peer, route);
+            request.extensions_mut().insert(head);
+            let service = TowerToHyperService::new(self.filter.clone());
             match AssertUnwindSafe(service.call(request)).catch_unwind().await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
@@ -280,6 +279,7 @@ fn has_too_many(headers: &HeaderMap) -> bool {
 mod tests {
     use std::pin::pin;
 
+    use http::Method;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::{Notify, oneshot};
 
@@ -295,7 +295,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let filter = warp::any().then(move || {
+        let router = Router::new().public(Method::GET, "/test", move |_, _| {
             let (release, entered) = (Arc::clone(&release), Arc::clone(&entered));
             async move {
                 entered.notify_one();
@@ -309,7 +309,7 @@ mod tests {
             keepalive_grace,
             drain_timeout: Duration::from_mins(1),
         };
-        let served = tokio::spawn(serve(listener, filter, &[], Random::system(), config, async {
+        let served = tokio::spawn(serve(listener, router, Arc::new(()), Random::system(), config, async {
             let _ = stopped.await;
         }));
         (address, stop, served)
@@ -320,9 +320,9 @@ mod tests {
         let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (address, stop, served) = start(Arc::clone(&release), Arc::clone(&entered), Duration::ZERO).await;
         let mut partial = TcpStream::connect(address).await.unwrap();
-        partial.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
+        partial.write_all(b"GET /test HTTP/1.1\r\nHos").await.unwrap();
         let mut whole = TcpStream::connect(address).await.unwrap();
-        whole.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        whole.write_all(b"GET /test HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         entered.notified().await;
         stop.send(()).unwrap();
         let mut served = pin!(served);
@@ -339,7 +339,7 @@ mod tests {
     async fn shutdown_serves_open_connections_and_refuses_new_ones() {
         let (release, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (address, stop, served) = start(Arc::clone(&release), entered, Duration::from_mins(1)).await;
-        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let request = b"GET /test HTTP/1.1\r\nHost: x\r\n\r\n";
         let mut open = TcpStream::connect(address).await.unwrap();
         release.notify_one();
         open.write_all(request).await.unwrap();

@@ -1,5 +1,7 @@
 //! Behavior that all endpoints share.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::support::{Api, Form, PASSWORD, Response, TestUser, jpeg, send, stack};
@@ -14,6 +16,18 @@ const ENDPOINTS: [(&str, &str, &str, bool); 8] = [
     ("/api/user/sessions/x", "DELETE", "DELETE, OPTIONS", true),
     ("/api/user/update", "PUT", "PUT, PATCH, OPTIONS", true),
 ];
+
+#[test]
+fn list_of_endpoints_matches_the_router() {
+    let table = auth_api::routes::routes();
+    let endpoints: BTreeSet<_> = table
+        .endpoints()
+        .filter(|(_, path, _)| path.starts_with("/api/"))
+        .map(|(_, path, needs_token)| (path.replace(":id", "x"), needs_token))
+        .collect();
+    let listed = ENDPOINTS.iter().map(|(path, _, _, needs_token)| ((*path).to_owned(), *needs_token)).collect();
+    assert_eq!(endpoints, listed);
+}
 
 #[tokio::test]
 async fn the_trailing_slash_is_optional() {

@@ -13,7 +13,7 @@ use crate::support::{OwnStack, PASSWORD, TestUser, wait_until};
 
 /// The number of passwords hashed so far, one debug line in the log each.
 pub fn hashed(stack: &Stack) -> usize {
-    stack.log(Service::AuthApi, usize::MAX).lines().filter(|line| line.contains("a password is hashed")).count()
+    stack.log(Service::AuthApi, usize::MAX).lines().filter(|line| line.contains("hashing a password")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,13 +62,13 @@ async fn the_sweep_reports_missing_pictures_and_deletes_orphans_after_their_grac
 
     let missing = ["1 users whose picture is missing", &loser.id];
     let report = |orphans: &'static str| [&["2 pictures are stored", orphans], &missing[..]].concat();
-    let none = report("0 without an owner: noted, to be deleted in 86400 s");
+    let none = report("0 without an owner: deletion enqueued, due in 86400 s");
     assert_eq!(sweep(&stack, &[]), none, "the orphan is too young");
     age(&pictures, &orphan, Duration::from_hours(48));
     age(&pictures, &kept, Duration::from_hours(48));
-    assert_eq!(sweep(&stack, &["--dry-run"]), report("1 without an owner: nothing is done"));
+    assert_eq!(sweep(&stack, &["--dry-run"]), report("1 without an owner: not deleted (dry run)"));
     assert_eq!(pending(), "0|0");
-    assert_eq!(sweep(&stack, &[]), report("1 without an owner: noted, to be deleted in 86400 s"));
+    assert_eq!(sweep(&stack, &[]), report("1 without an owner: deletion enqueued, due in 86400 s"));
     assert_eq!(pending(), "1|1");
     assert_eq!(sweep(&stack, &[]), none, "its deletion is already pending");
     assert_eq!(pending(), "1|1");

@@ -132,7 +132,7 @@ impl Model {
         assert!(owned.is_subset(&stored), "a picture with an owner was deleted");
     }
 
-    /// Executes the statements in the order of `auth_api::pictures` and `auth_api::accounts`.
+    /// Executes the statements in the order of `auth_api::pictures::outbox` and `auth_api::handlers::accounts`.
     async fn step(&mut self, task: Task) -> Option<Task> {
         match task {
             Task::Store(id) => {

@@ -1,4 +1,4 @@
-//! The client of media-server's writing side (see [`shared::media_api`]).
+//! The client of media-server's internal API (see [`shared::media_api`]).
 
 use std::time::Duration;
 
@@ -10,78 +10,76 @@ use shared::secret::Secret;
 
 use crate::error::Error;
 
-/// Where media-server's writing side is, and how long we wait for it.
+/// Settings of the client.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
-    /// Its origin.
     pub url: Url,
-    /// How long an upload may take, decoding included.
+    /// Timeout of a request, decoding of the upload included.
     pub timeout: Duration,
-    /// How long connecting may take.
     pub connect_timeout: Duration,
 }
 
 /// A client of media-server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct MediaServer {
+pub struct MediaClient {
     client: Client,
     url: Url,
     authorization: String,
 }
 
-/// Idle connections are given up soon, so that uploads spread over replicas that come, and leave those that go.
+/// Timeout of idle connections: short, so that uploads spread to new replicas and leave stopped ones.
 const IDLE: Duration = Duration::from_secs(5);
 
-impl MediaServer {
-    /// A client; nothing is connected yet.
+impl MediaClient {
+    /// Creates a client; connects on first use.
     pub fn new(config: &MediaConfig, secret: &Secret) -> Result<Self, Error> {
         let client = Client::builder()
             .timeout(config.timeout)
             .connect_timeout(config.connect_timeout)
             .pool_idle_timeout(IDLE)
             .no_proxy()
-            // No authority is needed, nor need the system have any.
+            // Plain HTTP: skips loading the system's CA certificates.
             .tls_certs_only([])
             .build()
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self { client, url: config.url.clone(), authorization: media_api::authorization(secret) })
     }
 
-    /// Stores a picture under an id that nobody else has.
+    /// Stores a picture under a new id.
     pub async fn store(&self, id: ImageId, picture: Bytes) -> Result<ImageName, Error> {
         let response = self.send(Method::PUT, &id.path(), Some(picture)).await?;
-        let stored: Stored = accepted(response).await?.json().await.map_err(|error| away(&error))?;
+        let stored: Stored = successful(response).await?.json().await.map_err(|error| unavailable(&error))?;
         Ok(stored.name)
     }
 
-    /// Checks a picture without storing it.
+    /// Verifies a picture without storing it.
     pub async fn check(&self, picture: Bytes) -> Result<(), Error> {
-        accepted(self.send(Method::POST, CHECK_PATH, Some(picture)).await?).await.map(drop)
+        successful(self.send(Method::POST, CHECK_PATH, Some(picture)).await?).await.map(drop)
     }
 
-    /// Deletes the picture of this id, whether it is there or not.
+    /// Deletes the picture of this id, if there is one.
     pub async fn delete(&self, id: ImageId) -> Result<(), Error> {
-        accepted(self.send(Method::DELETE, &id.path(), None).await?).await.map(drop)
+        successful(self.send(Method::DELETE, &id.path(), None).await?).await.map(drop)
     }
 
-    /// What is stored, after an id or from the first one on.
+    /// Returns a page of the stored pictures, after an id or from the start.
     pub async fn list(&self, after: Option<ImageId>) -> Result<StoredPage, Error> {
         let path = match after {
             Some(id) => format!("{LIST_PATH}?after={}", id.hex()),
             None => LIST_PATH.to_owned(),
         };
-        accepted(self.send(Method::GET, &path, None).await?).await?.json().await.map_err(|error| away(&error))
+        successful(self.send(Method::GET, &path, None).await?).await?.json().await.map_err(|error| unavailable(&error))
     }
 
-    /// Sends a request, and once more over another connection where the first one failed: all of them are idempotent.
+    /// Sends a request, and retries once on another connection if the first one failed: all requests are idempotent.
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response, Error> {
         let url = self.url.join(path).map_err(|error| Error::Internal(error.to_string()))?;
         let request = || self.request(method.clone(), url.clone(), body.clone());
         match request().send().await {
             Err(error) if !error.is_timeout() && (error.is_connect() || error.is_request()) => {
-                request().send().await.map_err(|error| away(&error))
+                request().send().await.map_err(|error| unavailable(&error))
             }
-            answered => answered.map_err(|error| away(&error)),
+            response => response.map_err(|error| unavailable(&error)),
         }
     }
 
@@ -94,27 +92,27 @@ impl MediaServer {
     }
 }
 
-/// The path holds a picture's id: it is left out of what is logged.
-fn away(error: &reqwest::Error) -> Error {
+/// Describes a transport error without the URL, which has the picture's id.
+fn unavailable(error: &reqwest::Error) -> Error {
     let kind = match error {
-        _ if error.is_timeout() => "no answer in time",
+        _ if error.is_timeout() => "timeout",
         _ if error.is_connect() => "no connection",
-        _ if error.is_decode() => "an answer that is not understood",
-        _ => "the connection broke",
+        _ if error.is_decode() => "malformed response",
+        _ => "connection lost",
     };
     Error::MediaServer(kind.to_owned())
 }
 
-async fn accepted(response: Response) -> Result<Response, Error> {
+async fn successful(response: Response) -> Result<Response, Error> {
     match response.status() {
         status if status.is_success() => Ok(response),
         StatusCode::UNPROCESSABLE_ENTITY => {
-            let refused: Refused = response.json().await.map_err(|error| away(&error))?;
-            Err(Error::NotAPicture(refused.reason))
+            let refused: Refused = response.json().await.map_err(|error| unavailable(&error))?;
+            Err(Error::InvalidImage(refused.reason))
         }
         StatusCode::UNAUTHORIZED => {
-            Err(Error::MediaServer("it refuses our secret: both services need the same MEDIA_SECRET_FILE".to_owned()))
+            Err(Error::MediaServer("it rejects the secret: both services need the same MEDIA_SECRET_FILE".to_owned()))
         }
-        status => Err(Error::MediaServer(format!("it answered {status}"))),
+        status => Err(Error::MediaServer(format!("status {status}"))),
     }
 }

@@ -3,15 +3,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
+use super::fields::TEXT_BYTES_MAX;
 use super::*;
+use crate::domain::{FieldValue, PictureValue};
 
 fn body(content_type: &str, bytes: impl Into<Bytes>) -> BufferedBody {
     BufferedBody::unbudgeted(bytes.into(), content_type)
 }
 
-fn parsers(queue_max: usize) -> Parsers {
+fn parser(queue_max: usize) -> FormParser {
     let config = WorkersConfig { threads: 1, queue_max, queue_timeout: Duration::from_mins(1) };
-    Parsers(Workers::start("parsing", &config, || ()).unwrap())
+    let limits = BodyLimits::new(0, Duration::from_mins(1));
+    FormParser { limits, workers: Workers::start("parsing", &config, || ()).unwrap() }
 }
 
 /// One `email` of this many letters, in each type of body.
@@ -26,42 +29,42 @@ fn bodies(letters: usize) -> [BufferedBody; 3] {
 }
 
 #[tokio::test]
-async fn a_text_past_every_limit_is_dropped_before_other_code_sees_it() {
-    let parsers = parsers(1);
+async fn oversized_text_is_dropped_while_parsing() {
+    let parser = parser(1);
     for letters in [1, TEXT_BYTES_MAX, TEXT_BYTES_MAX + 1, 13 << 20] {
         for body in bodies(letters) {
             let content_type = body.content_type.clone();
-            let fields = parsers.parse(body, &["email"]).await.unwrap();
+            let fields = parser.parse(body, &["email"]).await.unwrap();
             let text = "a".repeat(letters);
-            let expected = if letters > TEXT_BYTES_MAX { Presented::TooLong } else { Presented::Text(&text) };
+            let expected = if letters > TEXT_BYTES_MAX { FieldValue::TooLong } else { FieldValue::Text(&text) };
             assert!(fields.text("email") == expected, "{letters} letters as {content_type}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_picture_in_long_base64_is_decoded_while_parsing() {
+async fn long_base64_picture_is_decoded_while_parsing() {
     use base64::Engine as _;
     let picture: Vec<u8> = (0..100_000_u32).map(|number| number.to_le_bytes()[0]).collect();
     let encoded = base64::engine::general_purpose::STANDARD.encode(&picture);
     let sent = body("application/json", format!("{{\"profile_pic\":\"{encoded}\"}}"));
-    let fields = parsers(1).parse(sent, &[PICTURE]).await.unwrap();
-    assert!(matches!(fields.picture(), PictureSource::File(bytes) if bytes == picture));
+    let fields = parser(1).parse(sent, &[PICTURE]).await.unwrap();
+    assert!(matches!(fields.picture(), PictureValue::File(bytes) if bytes == picture));
 }
 
 #[tokio::test]
-async fn a_large_body_is_parsed_off_the_calling_thread_within_a_bounded_queue() {
-    let parsers = parsers(1);
-    let ((release, held), (entered, is_blocked)) = (channel::<()>(), tokio::sync::oneshot::channel());
-    let mut blocked = Box::pin(parsers.0.run(move |()| entered.send(()).is_ok() && held.recv().is_ok()));
+async fn large_body_is_parsed_on_workers_with_a_bounded_queue() {
+    let parser = parser(1);
+    let ((release, released), (entered, is_entered)) = (channel::<()>(), tokio::sync::oneshot::channel());
+    let mut blocked = Box::pin(parser.workers.run(move |()| entered.send(()).is_ok() && released.recv().is_ok()));
     assert!((&mut blocked).now_or_never().is_none());
-    is_blocked.await.unwrap();
+    is_entered.await.unwrap();
     for small in bodies(100) {
-        parsers.parse(small, &["email"]).now_or_never().expect("parsed at once, on this thread").unwrap();
+        parser.parse(small, &["email"]).now_or_never().expect("parsed at once, on this thread").unwrap();
     }
     let mut queued = Vec::new();
     for large in bodies(INLINE_BYTES_MAX) {
-        let mut parsing = Box::pin(parsers.parse(large, &["email"]));
+        let mut parsing = Box::pin(parser.parse(large, &["email"]));
         match (&mut parsing).now_or_never() {
             None => queued.push(parsing),
             Some(result) => assert!(matches!(result, Err(Error::Busy(Overload::QueueFull)))),
@@ -71,28 +74,28 @@ async fn a_large_body_is_parsed_off_the_calling_thread_within_a_bounded_queue() 
     release.send(()).unwrap();
     assert_eq!(blocked.await, Ok(true));
     for parsing in queued {
-        assert_eq!(parsing.await.unwrap().text("email"), Presented::TooLong);
+        assert_eq!(parsing.await.unwrap().text("email"), FieldValue::TooLong);
     }
 }
 
 #[tokio::test]
-async fn a_message_repeats_at_most_100_characters_of_a_key() {
+async fn message_quotes_at_most_100_characters_of_a_key() {
     let key = "é".repeat(1 << 20);
     let sent = body("application/json", format!("{{\"{key}\": 1, \"{key}\": 2}}"));
-    let Err(Error::Request(problem)) = parsers(1).parse(sent, &["email"]).await else { panic!("accepted") };
+    let Err(Error::Request(problem)) = parser(1).parse(sent, &["email"]).await else { panic!("accepted") };
     let detail = format!("{problem:?}");
     assert!(detail.contains(&"é".repeat(100)) && !detail.contains(&"é".repeat(101)));
 }
 
 #[tokio::test]
-async fn a_part_with_a_long_header_is_refused() {
+async fn part_with_a_long_header_is_rejected() {
     for (letters, is_accepted) in [(100, true), (8 << 10, false), (1 << 20, false)] {
         for first in ["", "--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na\r\n"] {
             let name = "\\\"".repeat(letters / 2);
             let multipart =
                 format!("{first}--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\na\r\n--b--\r\n");
             let sent = body("multipart/form-data; boundary=b", multipart);
-            assert_eq!(parsers(1).parse(sent, &["email"]).await.is_ok(), is_accepted, "{letters} letters");
+            assert_eq!(parser(1).parse(sent, &["email"]).await.is_ok(), is_accepted, "{letters} letters");
         }
     }
 }

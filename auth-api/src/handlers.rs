@@ -1,0 +1,7 @@
+//! The endpoints: a module per noun, a function per verb.
+
+pub mod accounts;
+pub mod health;
+pub mod jwks;
+pub mod responses;
+pub mod sessions;

@@ -1,0 +1,157 @@
+//! Sessions: create (login), refresh, list, delete.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use shared::http::body::BodyReader;
+use shared::http::router::Request;
+use uuid::Uuid;
+use warp::reply::Reply;
+
+use super::responses::{LoginResponse, SessionResponse, UserResponse};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::client_info::ClientInfo;
+use crate::domain::{Email, Password};
+use crate::error::{Error, FieldErrors};
+use crate::form::Fields;
+use crate::ids::new_uuid;
+use crate::passwords::{Account, authenticate};
+use crate::store::sessions::{NewSession, PresentedToken, RotationOutcome, SessionId};
+use crate::store::users::User;
+use crate::store::{self, StoreError};
+use crate::tokens::{
+    Claims, IssueTimes, TokenError, TokenPair, TokenType, VerifiedToken, refresh_digests, successor_jti,
+};
+
+/// `POST login`: creates a session.
+pub async fn create(app: Arc<App>, Request { head, body }: Request) -> Result<impl Reply, Error> {
+    let client = ClientInfo::new(&app.config, &head);
+    let fields = app.forms.read(body, app.config.body_bytes_max, &["email", "password"]).await?;
+    let (email, password) = credentials(&fields)?;
+    let user = authenticate(&app, Account::Email(email), password, client.ip).await?;
+    let tokens = create_session(&app, &user, &client).await?;
+    let data = UserResponse::new(&user, &app.config, &head);
+    Ok(warp::reply::json(&LoginResponse { tokens, data }))
+}
+
+fn credentials(fields: &Fields) -> Result<(&str, Password), Error> {
+    let mut errors = FieldErrors::default();
+    let email = errors.take("email", fields.required_text("email", true, Email::CHARS_MAX));
+    let password = errors.take("password", fields.required_text("password", false, Password::CHARS_MAX));
+    match (email, password) {
+        (Some(email), Some(password)) => Ok((email, Password::to_compare(password))),
+        _ => Err(Error::Fields(errors)),
+    }
+}
+
+async fn create_session(app: &App, user: &User, client: &ClientInfo) -> Result<TokenPair, Error> {
+    let sid = new_uuid(&app.random);
+    let id = SessionId { user_id: user.id, sid };
+    let jti = new_uuid(&app.random);
+    let new = NewSession {
+        id,
+        digests: &refresh_digests(jti),
+        stamp: user.password_stamp,
+        lifetime: app.tokens.session_lifetime(),
+        ip: client.ip,
+        user_agent: &client.user_agent,
+    };
+    let created_at = store::sessions::create(&app.redis, &new, app.config.sessions_max).await?;
+    Ok(app.tokens.pair(id, jti, IssueTimes { refresh: created_at, access: created_at })?)
+}
+
+/// `POST refresh`: rotates a refresh token.
+pub async fn refresh(app: Arc<App>, request: Request) -> Result<impl Reply, Error> {
+    let token = refresh_token_from_body(&app, request.body).await?;
+    let claims = &token.claims;
+    let (session, revoked) = (claims.session(), || Error::RefreshToken(TokenError::Invalid));
+    let user = app.users.get(session.user_id).await?.ok_or_else(revoked)?;
+    let outcome = match rotate(&app, claims, &user).await? {
+        // The cached user may predate a change of the password.
+        RotationOutcome::PasswordChanged => {
+            let user = app.users.reload(session.user_id).await?.ok_or_else(revoked)?;
+            rotate(&app, claims, &user).await?
+        }
+        outcome => outcome,
+    };
+    match outcome {
+        RotationOutcome::Rotated { issued_at, now } => {
+            let times = IssueTimes { refresh: issued_at, access: now };
+            Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), times)?))
+        }
+        RotationOutcome::SessionNotFound | RotationOutcome::PasswordChanged => Err(revoked()),
+        RotationOutcome::ReuseDetected => {
+            tracing::warn!(sid = %session.sid, "refresh token reused; its session is revoked");
+            Err(revoked())
+        }
+    }
+}
+
+async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<RotationOutcome, Error> {
+    if user.is_disabled {
+        return Ok(RotationOutcome::SessionNotFound);
+    }
+    let digests = &refresh_digests(claims.jti);
+    let presented = PresentedToken { session: claims.session(), digests, stamp: user.password_stamp };
+    let (lifetime, grace) = (app.tokens.session_lifetime(), app.config.refresh_grace);
+    Ok(store::sessions::rotate(&app.redis, presented, lifetime, grace).await?)
+}
+
+/// Longest refresh token, in characters; issued ones have about 450.
+const REFRESH_TOKEN_CHARS_MAX: usize = 4096;
+
+async fn refresh_token_from_body(app: &App, body: BodyReader) -> Result<Arc<VerifiedToken>, Error> {
+    let fields = app.forms.read(body, app.config.body_bytes_max, &["refresh"]).await?;
+    let mut errors = FieldErrors::default();
+    let Some(token) = errors.take("refresh", fields.required_text("refresh", true, REFRESH_TOKEN_CHARS_MAX)) else {
+        return Err(Error::Fields(errors));
+    };
+    app.tokens.verify(token, TokenType::Refresh).await.map_err(Error::RefreshToken)
+}
+
+/// `POST logout`: ends the session of a refresh token, a used one included.
+pub async fn logout(app: Arc<App>, request: Request) -> Result<impl Reply, Error> {
+    let session = refresh_token_from_body(&app, request.body).await?.claims.session();
+    // It may have ended already.
+    let _ = end(&app, session).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn end(app: &App, session: SessionId) -> Result<bool, Error> {
+    let was_alive = store::sessions::end(&app.redis, session).await?;
+    app.session_cache.invalidate(session);
+    Ok(was_alive)
+}
+
+/// `GET sessions`: lists the caller's sessions, the most recently used first.
+pub async fn list(app: Arc<App>, caller: Caller, _: Request) -> Result<impl Reply, Error> {
+    let sessions = store::sessions::list(&app.redis, caller.id(), caller.user().password_stamp).await?;
+    let current = caller.session().sid;
+    let sessions: Vec<_> = sessions.into_iter().map(|session| SessionResponse::new(session, current)).collect();
+    Ok(warp::reply::json(&sessions))
+}
+
+/// `DELETE sessions/:id`: ends a session of the caller.
+pub async fn delete(app: Arc<App>, caller: Caller, request: Request) -> Result<impl Reply, Error> {
+    let sid = Uuid::try_parse(request.head.param()).map_err(|_| Error::NoSuchSession)?;
+    if end(&app, SessionId { user_id: caller.id(), sid }).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::NoSuchSession)
+    }
+}
+
+/// `DELETE sessions`: ends all sessions of the caller but the current one.
+pub async fn delete_others(app: Arc<App>, caller: Caller, _: Request) -> Result<impl Reply, Error> {
+    end_others(&app, caller.id(), Some(caller.session().sid)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all sessions of a user but `kept`.
+pub async fn end_others(app: &App, user_id: Uuid, kept: Option<Uuid>) -> Result<(), StoreError> {
+    for session in store::sessions::end_others(&app.redis, user_id, kept).await? {
+        app.session_cache.invalidate(session);
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The claims of a token.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::sessions::SessionId;
+
+/// What a token is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// Authenticates requests.
+    Access,
+    /// Is exchanged once for the next pair of tokens.
+    Refresh,
+}
+
+/// The claims of a token. All are required and typed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    pub token_type: TokenType,
+    pub user_id: Uuid,
+    /// Id of the session.
+    pub sid: Uuid,
+    pub jti: Uuid,
+    /// In Unix seconds by Redis's clock.
+    pub iat: u64,
+    /// In Unix seconds.
+    pub exp: u64,
+    pub iss: String,
+}
+
+impl Claims {
+    /// Returns the session that the token belongs to.
+    pub fn session(&self) -> SessionId {
+        SessionId { user_id: self.user_id, sid: self.sid }
+    }
+}
+
+/// Why a token is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Malformed, forged, of another issuer or revoked, or its user is deleted or disabled.
+    #[error("Token is invalid")]
+    Invalid,
+    #[error("Token is expired")]
+    Expired,
+    /// An access token in place of a refresh token, or the reverse.
+    #[error("Token has wrong type")]
+    WrongType,
+}
