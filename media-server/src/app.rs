@@ -40,11 +40,12 @@ pub enum StartError {
 impl App {
     /// Opens the storage and starts the decode pool.
     pub async fn new(config: &Config, clock: &Clock) -> Result<Self, StartError> {
+        let secret = Secret::read(&config.media_secret_file)?;
         let storage = Storage::open(&config.storage, clock).await?;
         let pool = DecodePool::start(&config.decode_pool).map_err(StartError::DecodePool)?;
         let largest = config.rendition_sizes.largest();
         Ok(Self {
-            secret: Secret::read(&config.media_secret_file)?,
+            secret,
             verifier: Verifier::new(pool.clone(), config.limits, largest),
             renditions: Renditions::new(storage.clone(), pool, largest, &config.decode_pool.workers),
             storage,

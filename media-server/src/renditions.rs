@@ -249,7 +249,7 @@ async fn render_on(pool: &DecodePool, input: RenderInput, size: u32) -> Result<E
         let _permit = worker.reserve(input.memory_bytes(size)?)?;
         match input.render(size, &mut worker.work()) {
             Err(RenderError::Decode(error)) => Err(error.into()),
-            Err(RenderError::Encode(error)) => Ok(Err(Error::Internal(error.to_string()))),
+            Err(error @ (RenderError::Resize(_) | RenderError::Encode(_))) => Ok(Err(Error::Internal(error.to_string()))),
             Ok(rendition) => Ok(Ok(rendition)),
         }
     };
@@ -289,17 +289,14 @@ impl RenderInput {
             }
             Self::ScaledCrop(crop) => (decode::jpeg_crop(&crop), true),
         };
-        render_raster(raster, size, !is_jpeg).map_err(RenderError::Encode)
+        render_raster(raster, size, !is_jpeg)
     }
 }
 
-fn render_raster(raster: Raster, size: u32, with_webp: bool) -> Result<EncodedRendition, EncodeError> {
-    let boxed = resize::box_downscale(&raster, size);
-    let Raster { profile, orientation, pixels, .. } = raster;
-    // Its memory is reserved for the stages that follow.
-    drop(pixels);
-    let square = color::to_srgb(boxed.resample(), profile.as_deref()).without_opaque_alpha();
-    encode::encode(&orientation.upright(square), with_webp)
+fn render_raster(mut raster: Raster, size: u32, with_webp: bool) -> Result<EncodedRendition, RenderError> {
+    let square = resize::center_square(&mut raster, size)?;
+    let square = color::to_srgb(square, raster.profile.as_deref()).without_opaque_alpha();
+    Ok(encode::encode(&raster.orientation.upright(square), with_webp)?)
 }
 
 /// Why a rendition can't be made.
@@ -309,7 +306,10 @@ pub enum RenderError {
     Decode(ImageError),
     /// A bug.
     #[error(transparent)]
-    Encode(EncodeError),
+    Resize(#[from] resize::Error),
+    /// A bug.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
 }
 
 #[cfg(test)]

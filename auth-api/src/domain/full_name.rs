@@ -7,6 +7,7 @@ use super::text::{ValidationErrors, ok_or_errors, validate_common};
 pub struct FullName(String);
 
 impl FullName {
+    /// Maximum length, in characters.
     pub const CHARS_MAX: usize = 255;
 
     /// Validates a name.

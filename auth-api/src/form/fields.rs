@@ -1,4 +1,4 @@
-//! The fields of a body, whatever its media type.
+//! The fields of a body of any media type.
 
 use bytes::Bytes;
 use shared::http::body::BufferedBody;

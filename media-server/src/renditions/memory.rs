@@ -57,11 +57,11 @@ fn total(decoding: &Decoding, size: u32) -> u64 {
     let Decoding { peak_bytes, width, height, samples, profile_bytes } = *decoding;
     let frame_bytes = u64::from(width) * u64::from(height) * samples.count() as u64;
     let pixels = u64::from(size.min(width).min(height)).pow(2);
-    let (boxed_bytes, filtering) = resize::memory_bytes(width, height, samples, size);
+    let resizing = frame_bytes + resize::memory_bytes(width, height, samples, size);
     let finishing = COLOR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + pixels * ENCODED_PIXEL_BYTES;
     BASE_BYTES
         + PROFILE_COPIES * profile_bytes
-        + peak_bytes.max(frame_bytes + boxed_bytes).max(filtering).max(finishing)
+        + peak_bytes.max(resizing).max(finishing)
 }
 
 fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, ImageError> {

@@ -210,7 +210,7 @@ fn client_options(config: &S3Config, timeout: Duration) -> Result<ClientOptions,
         let certificates =
             Certificate::from_pem_bundle(&pem).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
         if certificates.is_empty() {
-            return Err(failed(std::io::Error::other("it holds no certificate")));
+            return Err(failed(std::io::Error::other("no certificate in it")));
         }
         for certificate in certificates {
             options = options.with_root_certificate(certificate);

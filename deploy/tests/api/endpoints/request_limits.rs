@@ -24,7 +24,7 @@ async fn patch(api: &Api, address: &str, user: &TestUser, body: &Value) -> Respo
 }
 
 #[tokio::test]
-async fn registrations_per_address_are_limited_across_replicas_and_count_whatever_their_status() {
+async fn registrations_per_address_are_limited_across_replicas_and_count_with_any_status() {
     let (one, other) = (Replica::start(&LIMITS).await, Replica::start(&LIMITS).await);
     let (here, there) = (ipv4(), ipv4());
     register(&one.api, &here, &registration()).await.expect_status(201);

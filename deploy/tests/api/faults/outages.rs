@@ -195,7 +195,7 @@ async fn logins_beyond_the_hashing_queue_are_503_at_once_and_the_rest_succeeds()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configured_public_url_prefixes_every_link_whatever_the_host_header() {
+async fn a_configured_public_url_overrides_the_host_header_in_every_link() {
     let stack = OwnStack::start(&[("PUBLIC_URL", "https://users.example.com")]);
     let user = TestUser::with_picture(&stack.api, &jpeg()).await;
     let me = send(user.request("GET", "/api/user/me/").header("host", "evil.example")).await.json();
