@@ -120,7 +120,7 @@ mod tests {
             });
             for pixel in square(&raster, 4).pixels.chunks_exact(samples.count()) {
                 let (alpha, colors) = pixel.split_last().unwrap();
-                assert!((62..=66).contains(alpha), "{alpha}");
+                assert!((60..=68).contains(alpha), "{alpha}");
                 assert!(colors.iter().all(|value| (199..=201).contains(value)), "{colors:?}");
             }
         }
