@@ -23,7 +23,8 @@ const SIZES: [u32; 4] = [64, 128, 256, 512];
 /// A picture of few colors: as lossless WebP it is smaller than as PNG or JPEG.
 fn diagram(alpha: u8) -> Vec<u8> {
     let picture = RgbaImage::from_fn(600, 400, |x, y| {
-        if (x / 40 + y / 40) % 2 == 0 { Rgba([220, 30, 30, 255]) } else { Rgba([255, 255, 255, alpha]) }
+        let is_inside = x.abs_diff(300).pow(2) + y.abs_diff(200).pow(2) < 30_000;
+        Rgba(if is_inside { [220, 30, 30, 255] } else { [255, 255, 255, alpha] })
     });
     encoded(ImageFormat::Png, picture)
 }
