@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::Error;
-use crate::process;
 
 /// The account that Debian's package `postgresql` creates.
 const UNPRIVILEGED: &str = "postgres";
@@ -102,7 +101,7 @@ impl Account {
     fn has_access(&self, directory: &Path, programs: &[&Path]) -> bool {
         let mut command = self.command("sh", "KILL");
         command.args(["-c", CHECK_ACCESS]).arg(directory).args(programs).stderr(Stdio::null());
-        process::spawn(command).and_then(|mut child| child.wait()).is_ok_and(|status| status.success())
+        command.status().is_ok_and(|status| status.success())
     }
 }
 

@@ -32,8 +32,8 @@ use crate::formats::work::Work;
 use crate::formats::{self, ImageError, ScaledCrop};
 use crate::single_flight::{SingleFlight, SingleFlightError};
 use crate::storage::{Extent, RenditionKey, Storage, StoredObject};
+use decode::Raster;
 use encode::EncodeError;
-use raster::Raster;
 
 pub use encode::EncodedRendition;
 

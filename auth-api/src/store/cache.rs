@@ -86,7 +86,7 @@ impl SessionCache {
 /// Limit of the wait for the notification of this replica's own change.
 const NOTIFICATION_WAIT: Duration = Duration::from_millis(100);
 
-/// Notifications buffered for changes that wait for theirs. One that misses it because of more ends its wait.
+/// Buffered notifications. A change that misses its own because of an overflow stops waiting.
 const NOTIFICATIONS_MAX: usize = 256;
 
 /// Read-through cache of users. Cheap to clone.

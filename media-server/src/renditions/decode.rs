@@ -7,13 +7,26 @@ use image_webp::WebPDecoder;
 use shared::media_api::ImageKind;
 
 use super::orient::Orientation;
-use super::raster::{Raster, Samples};
+use super::raster::Samples;
 use crate::formats::jpeg::{self, ColorSpace};
 use crate::formats::work::Work;
 use crate::formats::{ImageError, PROFILE_BYTES_MAX, detect_kind, rounded};
 
 /// Limit of the PNG decoder's memory for chunks: a compressed profile, in a buffer that doubles, and the decompressed one.
 const PNG_CHUNK_BYTES_MAX: usize = 3 * PROFILE_BYTES_MAX;
+
+/// Decoded image, not yet turned, in its own color space.
+#[derive(Clone, Debug)]
+pub(super) struct Raster {
+    pub width: u32,
+    pub height: u32,
+    pub samples: Samples,
+    /// Row by row, without gaps.
+    pub pixels: Vec<u8>,
+    /// ICC profile; without one it is sRGB.
+    pub profile: Option<Vec<u8>>,
+    pub orientation: Orientation,
+}
 
 /// Decodes the first frame of a verified picture, or its center crop at the scale that a square of `size` pixels needs.
 pub(super) fn first_frame(picture: &[u8], size: u32, work: &mut Work) -> Result<Raster, ImageError> {

@@ -1,6 +1,5 @@
-//! Decoded pixels, between decoding and encoding.
+//! Pixels between decoding and encoding.
 
-use super::orient::Orientation;
 use crate::formats::icc::PixelSpace;
 
 /// Samples of a pixel, of eight bits each.
@@ -39,19 +38,6 @@ impl Samples {
     pub(super) const fn has_alpha(self) -> bool {
         matches!(self, Self::GrayAlpha | Self::Rgba)
     }
-}
-
-/// Decoded image, not yet turned, in its own color space.
-#[derive(Clone, Debug)]
-pub(super) struct Raster {
-    pub width: u32,
-    pub height: u32,
-    pub samples: Samples,
-    /// Row by row, without gaps.
-    pub pixels: Vec<u8>,
-    /// ICC profile; without one it is sRGB.
-    pub profile: Option<Vec<u8>>,
-    pub orientation: Orientation,
 }
 
 /// Square image.

@@ -8,7 +8,8 @@ use fast_image_resize::{
     FilterType, ImageBufferError, MulDiv, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer,
 };
 
-use super::raster::{Raster, Samples, SquareImage};
+use super::decode::Raster;
+use super::raster::{Samples, SquareImage};
 
 /// Sharp, and without the second lobe of Lanczos, whose ringing shows next to bright edges.
 const FILTER: ResizeAlg = ResizeAlg::Convolution(FilterType::CatmullRom);

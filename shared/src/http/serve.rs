@@ -214,7 +214,7 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 
 /// Closes the listener and returns the connections of its queue, which closing would reset.
 fn pending_connections(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    // Accepted from the socket itself: the runtime may not have polled the last ones yet.
+    // Accepts from the socket itself: the runtime may not have seen the last connections yet.
     let Ok(listener) = listener.into_std() else { return Vec::new() };
     let accepted = std::iter::from_fn(|| listener.accept().ok());
     accepted

@@ -11,7 +11,7 @@ pub(super) struct EntropyReader<'a> {
     buffer: u64,
     /// Valid bits in `buffer`.
     count: u32,
-    /// The data with intervals padded with ones (F.1.2.3), up to the last one that was not.
+    /// A copy of the data in which each interval before `padded_to` ends with ones (F.1.2.3).
     padded: Rewrite<'a>,
     padded_to: usize,
 }
