@@ -23,7 +23,7 @@ const OFFSET: u16 = 10_001;
 /// Random ports to try.
 const ATTEMPTS: usize = 1000;
 
-/// One port for each listener of the stack, all on 127.0.0.1; nginx listens on ::1, too.
+/// One port for each listener of the stack, all on 127.0.0.1; nginx listens on `::1`, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) nginx: u16,
