@@ -249,7 +249,9 @@ async fn render_on(pool: &DecodePool, input: RenderInput, size: u32) -> Result<E
         let _permit = worker.reserve(input.memory_bytes(size)?)?;
         match input.render(size, &mut worker.work()) {
             Err(RenderError::Decode(error)) => Err(error.into()),
-            Err(error @ (RenderError::Resize(_) | RenderError::Encode(_))) => Ok(Err(Error::Internal(error.to_string()))),
+            Err(error @ (RenderError::Resize(_) | RenderError::Encode(_))) => {
+                Ok(Err(Error::Internal(error.to_string())))
+            }
             Ok(rendition) => Ok(Ok(rendition)),
         }
     };

@@ -19,5 +19,6 @@ mod containers;
 mod endpoints;
 mod faults;
 mod pictures;
+mod postgres;
 mod redis;
 mod support;

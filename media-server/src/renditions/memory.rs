@@ -59,9 +59,7 @@ fn total(decoding: &Decoding, size: u32) -> u64 {
     let pixels = u64::from(size.min(width).min(height)).pow(2);
     let resizing = frame_bytes + resize::memory_bytes(width, height, samples, size);
     let finishing = COLOR_BYTES + PROFILE_COPIES_PARSED * profile_bytes + pixels * ENCODED_PIXEL_BYTES;
-    BASE_BYTES
-        + PROFILE_COPIES * profile_bytes
-        + peak_bytes.max(resizing).max(finishing)
+    BASE_BYTES + PROFILE_COPIES * profile_bytes + peak_bytes.max(resizing).max(finishing)
 }
 
 fn of_jpeg(picture: &[u8], size: u32) -> Result<Decoding, ImageError> {

@@ -4,7 +4,9 @@
 //! light would be brighter in fine patterns.
 
 use fast_image_resize::images::{CroppedImage, CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, ImageBufferError, MulDiv, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
+use fast_image_resize::{
+    FilterType, ImageBufferError, MulDiv, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer,
+};
 
 use super::raster::{Raster, Samples, SquareImage};
 
