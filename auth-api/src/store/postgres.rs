@@ -263,7 +263,7 @@ impl Handle<'_> {
             let (begun, result, ended) = tokio::join!(biased; self.client.batch_execute(&prologue), statement, self.client.batch_execute("commit"));
             begun.and(result).and_then(|value| ended.map(|()| value))
         };
-        self.health.observe(in_transaction).await
+        Box::pin(self.health.observe(in_transaction)).await
     }
 }
 

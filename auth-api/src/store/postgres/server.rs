@@ -119,16 +119,15 @@ impl PostgresServer {
     pub async fn connect_or_pooled(&self, options: &str) -> Result<Opened, Error> {
         if !self.refuses_options.load(Ordering::Relaxed) {
             match self.connect(options).await {
-                Err(error) if refuses_options(&error) => {
-                    tracing::info!(
-                        "Postgres is behind a pooler without start-up options; limits are set in each transaction"
-                    );
-                    self.refuses_options.store(true, Ordering::Relaxed);
-                }
+                Err(error) if refuses_options(&error) => {}
                 opened => return opened,
             }
         }
-        Ok(Opened { is_pooled: true, ..self.connect("").await? })
+        let opened = self.connect("").await?;
+        if !self.refuses_options.swap(true, Ordering::Relaxed) {
+            tracing::info!("Postgres is behind a pooler without start-up options; limits are set in each transaction");
+        }
+        Ok(Opened { is_pooled: true, ..opened })
     }
 
     /// Opens a connection with start-up options, to the first host that accepts it. All are tried at once: one that does not

@@ -107,8 +107,14 @@ impl PostgresNode {
 
     /// Returns what `psql -c SQL` prints.
     pub fn run(&self, sql: &str) -> String {
-        let output = Command::new("psql").arg(self.url()).args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]).output();
-        let output = output.unwrap();
+        self.run_as(Self::PASSWORD, sql)
+    }
+
+    /// Returns what `psql -c SQL` prints, with another password.
+    pub fn run_as(&self, password: &str, sql: &str) -> String {
+        let url = format!("postgres://users:{password}@127.0.0.1:{}/postgres", self.port);
+        let output =
+            Command::new("psql").arg(url).args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]).output().unwrap();
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
