@@ -91,16 +91,16 @@ async fn the_client_is_the_rightmost_untrusted_address() {
         ("203.0.113.7", "203.0.113.7"),
         ("192.0.2.1, 203.0.113.7", "203.0.113.7"),
         ("192.0.2.1,203.0.113.7,10.1.2.3, 2001:db8:1::1", "203.0.113.7"),
-        (&two_hundred, "203.0.113.7"),
+        (two_hundred.as_str(), "203.0.113.7"),
         ("203.0.113.7:4711", "203.0.113.7"),
         ("2001:db8::7", "2001:db8::7"),
         ("[2001:db8::7]:443", "2001:db8::7"),
         // Nothing left of an unreadable address is used: a client may have sent it.
-        ("203.0.113.7, unknown", &unreadable),
-        ("203.0.113.7, _hidden", &unreadable),
-        ("203.0.113.7, fe80::1%eth0", &unreadable),
+        ("203.0.113.7, unknown", unreadable.as_str()),
+        ("203.0.113.7, _hidden", unreadable.as_str()),
+        ("203.0.113.7, fe80::1%eth0", unreadable.as_str()),
         ("203.0.113.7, unknown, 10.1.2.3", "10.1.2.3"),
-        ("", &unreadable),
+        ("", unreadable.as_str()),
     ] {
         let headers = [("x-forwarded-for", forwarded), ("forwarded", "for=192.0.2.9"), ("x-real-ip", "192.0.2.9")];
         assert_eq!(session_address(&proxy, &user.email, &headers).await, address, "{forwarded}");
@@ -116,7 +116,7 @@ async fn scheme_host_and_port_are_those_that_a_trusted_proxy_reports() {
     let user = TestUser::with_picture(&stack.api, &jpeg()).await;
     let proxy = Api::from_address(&stack.api.base, PROXY);
     let own = stack.api.base.as_str();
-    let own_host = own.trim_start_matches("http://");
+    let own_https = own.replace("http://", "https://");
     for (scheme, host, port, origin) in [
         ("https", "users.example.com", "", "https://users.example.com"),
         ("https", "users.example.com", "443", "https://users.example.com"),
@@ -129,7 +129,7 @@ async fn scheme_host_and_port_are_those_that_a_trusted_proxy_reports() {
         // The last of several: that of the nearest proxy.
         ("http, HTTPS", "evil.example, users.example.com", "1,8443", "https://users.example.com:8443"),
         ("gopher", "a/../b", "x", own),
-        ("https", "", "", &format!("https://{own_host}")),
+        ("https", "", "", own_https.as_str()),
     ] {
         let headers = [
             ("x-forwarded-proto", scheme),
