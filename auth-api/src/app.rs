@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use shared::clock::Clock;
-use shared::http::body::BodyLimits;
 use shared::random::Random;
 use shared::secret::{Secret, SecretError};
 
@@ -70,7 +69,6 @@ impl App {
         let postgres = store::postgres(&config.postgres)?;
         let user_loader = UserLoader::start(postgres.clone(), config.store_timeout);
         let (session_cache, redis) = SessionCache::connect(&config.redis);
-        let body_limits = BodyLimits::new(config.body_memory_bytes, config.body_timeout);
         Ok(Self {
             users: UserCache::new(user_loader, config.store_timeout),
             session_cache,
@@ -80,7 +78,7 @@ impl App {
             hashing: Hashing::start(&config.hashing, random.clone())?,
             tokens: Tokens::open(config.tokens.clone(), clock.clone(), &random)?,
             media: MediaClient::new(&config.media, &secret)?,
-            forms: FormParser::start(body_limits).map_err(StartError::Threads)?,
+            forms: FormParser::start(config.body_limits.clone()).map_err(StartError::Threads)?,
             postgres,
             config,
             clock,

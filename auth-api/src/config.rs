@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use shared::http::body::BodyLimits;
 use shared::http::serve::ServeConfig;
+use shared::media_api;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
 
@@ -57,11 +59,11 @@ pub struct Config {
     pub picture_bytes_max: usize,
     /// Limit of bodies without a picture.
     pub body_bytes_max: usize,
-    /// Memory budget of large bodies.
-    pub body_memory_bytes: usize,
-    /// Timeout of receiving a body.
-    pub body_timeout: Duration,
+    pub body_limits: BodyLimits,
 }
+
+/// Default timeout of receiving a body.
+const BODY_TIMEOUT_SECONDS: u64 = 30;
 
 /// Room for the other fields of a body with a picture, in bytes.
 const OTHER_FIELDS_BYTES: usize = 64 * 1024;
@@ -83,11 +85,7 @@ impl Config {
         let postgres = stores::postgres(settings, store_timeout)?;
         let redis = stores::redis(settings, store_timeout)?;
         let media = media::media(settings)?;
-        let media_secret_file = settings.path(
-            "MEDIA_SECRET_FILE",
-            "/run/secrets/media",
-            "file with the shared secret of auth-api and media-server, 16 bytes or more",
-        );
+        let media_secret_file = media_api::secret_file(settings);
         let hashing = passwords::hashing(settings)?;
         let (upload_grace, deletion_interval) = media::deletions(settings, media.timeout, store_timeout)?;
         let (orphan_grace, reconcile_interval) = media::reconciliation(settings, upload_grace)?;
@@ -124,13 +122,7 @@ impl Config {
             login_throttle: passwords::throttle(settings, &hashing.workers, store_timeout)?,
             request_limits: passwords::request_limits(settings)?,
             hashing,
-            picture_bytes_max: settings.number(
-                "PICTURE_BYTES_MAX",
-                10 * 1024 * 1024,
-                1..=1024 * 1024 * 1024,
-                "bytes",
-                "limit of a picture; nginx's client_max_body_size and media-server's limit must match",
-            )?,
+            picture_bytes_max: media_api::picture_bytes_max(settings)?,
             body_bytes_max: settings.number(
                 "BODY_BYTES_MAX",
                 16 * 1024,
@@ -138,19 +130,7 @@ impl Config {
                 "bytes",
                 "limit of a body without a picture; above it the response is 413",
             )?,
-            body_memory_bytes: settings.number(
-                "BODY_MEMORY_BYTES",
-                64 * 1024 * 1024,
-                1024 * 1024..=64 * 1024 * 1024 * 1024,
-                "bytes",
-                "memory budget of bodies over 64 KiB; above it further bodies wait",
-            )?,
-            body_timeout: settings.seconds(
-                "BODY_TIMEOUT_SECONDS",
-                30,
-                1..=3600,
-                "timeout of receiving a body",
-            )?,
+            body_limits: BodyLimits::read(settings, BODY_TIMEOUT_SECONDS)?,
         })
     }
 

@@ -21,7 +21,7 @@ pub struct App {
     pub renditions: Renditions,
     pub rendition_sizes: RenditionSizes,
     pub picture_bytes_max: usize,
-    pub bodies: BodyLimits,
+    pub body_limits: BodyLimits,
 }
 
 /// Why media-server does not start: one line that says what to do.
@@ -51,7 +51,7 @@ impl App {
             storage,
             rendition_sizes: config.rendition_sizes.clone(),
             picture_bytes_max: config.picture_bytes_max,
-            bodies: BodyLimits::new(config.body_memory_bytes, config.body_timeout),
+            body_limits: config.body_limits.clone(),
         })
     }
 }

@@ -4,9 +4,10 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
+use shared::http::body::BodyLimits;
 use shared::http::serve::ServeConfig;
+use shared::media_api;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
 use shared::worker_pool::WorkersConfig;
@@ -31,9 +32,11 @@ pub struct Config {
     pub decode_pool: DecodePoolConfig,
     pub limits: PictureLimits,
     pub rendition_sizes: RenditionSizes,
-    pub body_memory_bytes: usize,
-    pub body_timeout: Duration,
+    pub body_limits: BodyLimits,
 }
+
+/// Default timeout of receiving an upload.
+const BODY_TIMEOUT_SECONDS: u64 = 15;
 
 /// `HOST:PORT`, where the host is an address or a name.
 #[derive(Clone, Debug)]
@@ -75,19 +78,9 @@ impl Config {
             )?,
             serve: ServeConfig::read(settings)?,
             log: LogConfig::read(settings)?,
-            media_secret_file: settings.path(
-                "MEDIA_SECRET_FILE",
-                "/run/secrets/media",
-                "file of the secret that auth-api and media-server share, 16 bytes or more",
-            ),
+            media_secret_file: media_api::secret_file(settings),
             storage: storage(settings)?,
-            picture_bytes_max: settings.number(
-                "PICTURE_BYTES_MAX",
-                10 * 1024 * 1024,
-                1..=1024 * 1024 * 1024,
-                "bytes",
-                "largest picture; change nginx's client_max_body_size and auth-api's limit with it",
-            )?,
+            picture_bytes_max: media_api::picture_bytes_max(settings)?,
             decode_pool: decode_pool(settings)?,
             limits: PictureLimits {
                 pixels_max: settings.number(
@@ -104,19 +97,7 @@ impl Config {
                 "up to 16 comma-separated numbers from 1 to 2048",
                 "sizes of renditions that ?size=N may request, in pixels; the largest is made after the upload, the others from it",
             )?,
-            body_memory_bytes: settings.number(
-                "BODY_MEMORY_BYTES",
-                64 * 1024 * 1024,
-                1024 * 1024..=64 * 1024 * 1024 * 1024,
-                "bytes",
-                "memory budget of uploads over 64 KiB; an upload that does not fit waits",
-            )?,
-            body_timeout: settings.seconds(
-                "BODY_TIMEOUT_SECONDS",
-                15,
-                1..=3600,
-                "timeout of waiting for memory for an upload (then 503), and of receiving it (then 408)",
-            )?,
+            body_limits: BodyLimits::read(settings, BODY_TIMEOUT_SECONDS)?,
         })
     }
 }

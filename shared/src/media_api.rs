@@ -13,11 +13,13 @@
 //! `PUT` and `DELETE` are idempotent and may be retried. 503 has a `Retry-After`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 use crate::secret::Secret;
+use crate::settings::{SettingError, Settings};
 
 /// Path prefix of pictures for clients: a picture's URL is the public origin, this prefix and its name.
 pub const PUBLIC_PREFIX: &str = "/api/user/media/";
@@ -30,6 +32,26 @@ pub const LIST_PATH: &str = "/images";
 
 /// Most pictures on a page of a listing, and the default.
 pub const LIST_LIMIT_MAX: usize = 1000;
+
+/// Reads `MEDIA_SECRET_FILE`, the file with the secret that authorizes requests.
+pub fn secret_file(settings: &mut Settings) -> PathBuf {
+    settings.path(
+        "MEDIA_SECRET_FILE",
+        "/run/secrets/media",
+        "file with the shared secret of auth-api and media-server, 16 bytes or more",
+    )
+}
+
+/// Reads `PICTURE_BYTES_MAX`, the limit of an uploaded picture, which both services check.
+pub fn picture_bytes_max(settings: &mut Settings) -> Result<usize, SettingError> {
+    settings.number(
+        "PICTURE_BYTES_MAX",
+        10 * 1024 * 1024,
+        1..=1024 * 1024 * 1024,
+        "bytes",
+        "limit of a picture; that of the other service and nginx's client_max_body_size must match",
+    )
+}
 
 /// Id of a picture: 128 random bits, chosen by auth-api before the upload and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

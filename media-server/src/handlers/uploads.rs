@@ -53,5 +53,5 @@ fn image_id(request: &Request) -> Result<ImageId, Error> {
 }
 
 async fn receive(app: &App, body: BodyReader) -> Result<BufferedBody, Error> {
-    Ok(body.read(app.picture_bytes_max, &app.bodies).await?)
+    Ok(body.read(app.picture_bytes_max, &app.body_limits).await?)
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::Problem;
 use super::request_head::RequestHead;
 use crate::memory_budget::{MemoryBudget, MemoryPermit};
+use crate::settings::{SettingError, Settings};
 
 /// Timeout and memory budget of request bodies. Cheap to clone; clones share the budget.
 #[derive(Clone, Debug)]
@@ -29,6 +30,24 @@ pub struct BodyLimits {
 const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 impl BodyLimits {
+    /// Reads `BODY_MEMORY_BYTES` and `BODY_TIMEOUT_SECONDS`.
+    pub fn read(settings: &mut Settings, default_timeout_seconds: u64) -> Result<Self, SettingError> {
+        let budget_bytes = settings.number(
+            "BODY_MEMORY_BYTES",
+            64 * 1024 * 1024,
+            1024 * 1024..=64 * 1024 * 1024 * 1024,
+            "bytes",
+            "memory budget of bodies over 64 KiB; above it further bodies wait",
+        )?;
+        let timeout = settings.seconds(
+            "BODY_TIMEOUT_SECONDS",
+            default_timeout_seconds,
+            1..=3600,
+            "timeout of waiting for memory for a body (then 503), and of receiving it (then 408)",
+        )?;
+        Ok(Self::new(budget_bytes, timeout))
+    }
+
     /// Bodies over 64 KiB share `budget_bytes` of memory: the next ones wait unread for a permit, and get a 503 after
     /// `timeout`.
     pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
