@@ -173,8 +173,7 @@ async fn report(
 
 impl Drop for LoginAttempt {
     fn drop(&mut self) {
-        let keys = [None, None];
-        let keys = std::mem::replace(&mut self.keys, keys);
+        let keys = std::mem::take(&mut self.keys);
         // Without a runtime the process is about to end, and the reservation expires.
         let (true, Ok(runtime)) = (keys.iter().any(Option::is_some), Handle::try_current()) else { return };
         let (throttle, id) = (self.throttle.clone(), self.id);

@@ -20,7 +20,7 @@ pub enum FieldValue<'a> {
     NotText,
 }
 
-/// The rules of a text rules.
+/// What a text field must satisfy.
 #[derive(Clone, Copy, Debug)]
 pub struct TextRules {
     pub required: bool,
