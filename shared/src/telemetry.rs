@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use http::{Method, StatusCode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -74,7 +74,8 @@ pub fn start(config: &LogConfig) {
     let level = config.level;
     let others = level.min(tracing::Level::WARN);
     // Libraries may log clients' input at info and below.
-    let filter = EnvFilter::new(format!("{others},shared={level},auth_api={level},media_server={level}"));
+    let services = ["shared", "auth_api", "media_server"].map(|target| (target, level));
+    let filter = Targets::new().with_default(others).with_targets(services);
     let registry = tracing_subscriber::registry().with(filter);
     let json = match config.format {
         LogFormat::Auto => !std::io::stdout().is_terminal(),
