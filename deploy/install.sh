@@ -99,7 +99,7 @@ without_starting() {
     fi
     "$@" || return
     local unit
-    for unit in postgresql redis-server nginx; do
+    for unit in postgresql redis-server nginx haproxy; do
         if [ -d /run/systemd/system ] && ! grep -qE "^$unit(\.service)?$" <<<"$before"; then
             systemctl disable --quiet "$unit" || true
         fi

@@ -11,7 +11,7 @@ use crate::config::Config;
 /// Address and user agent of a client.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
-    /// From `X-Forwarded-For` of a trusted proxy, otherwise the peer's.
+    /// From `X-Forwarded-For` of nginx, otherwise the peer's.
     pub ip: IpAddr,
     /// Without control characters, at most [`USER_AGENT_CHARS_MAX`] characters.
     pub user_agent: String,
@@ -44,11 +44,11 @@ pub fn public_url<'a>(config: &'a Config, head: &RequestHead) -> Cow<'a, str> {
     Cow::Owned(format!("{}://{host}", scheme.unwrap_or("http")))
 }
 
-/// A header of a trusted proxy. nginx overwrites these, so a client's own never arrive.
+/// A header of nginx, which resolves those of trusted proxies and overwrites a client's.
 fn forwarded<'a>(config: &Config, head: &'a RequestHead, name: &str) -> Option<&'a str> {
     let peer = head.peer().ip().to_canonical();
-    let is_trusted = config.trusted_proxies.iter().any(|network| network.contains(&peer));
-    head.headers().get(name).filter(|_| is_trusted)?.to_str().ok()
+    let is_nginx = config.nginx_networks.iter().any(|network| network.contains(&peer));
+    head.headers().get(name).filter(|_| is_nginx)?.to_str().ok()
 }
 
 /// Whether the text is a host with an optional port, without characters that change the rest of a URL.

@@ -31,8 +31,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Scheme and host of links; `None`: those that the client used.
     pub public_url: Option<String>,
-    /// Networks of proxies whose `X-Forwarded-*` headers are trusted.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Networks of nginx, whose `X-Forwarded-*` headers are trusted.
+    pub nginx_networks: Vec<IpNet>,
     pub postgres: PostgresConfig,
     pub redis: RedisConfig,
     /// Settings of earlier releases that are set.
@@ -75,7 +75,7 @@ impl Config {
         let serve = ServeConfig::read(settings)?;
         let log = LogConfig::read(settings)?;
         let public_url = public_url(settings)?;
-        let trusted_proxies = trusted_proxies(settings)?;
+        let nginx_networks = nginx_networks(settings)?;
         let store_timeout = settings.seconds(
             "STORE_TIMEOUT_SECONDS",
             2,
@@ -94,7 +94,7 @@ impl Config {
             serve,
             log,
             public_url,
-            trusted_proxies,
+            nginx_networks,
             postgres,
             redis,
             ignored_settings: settings.set_of(&["USER_COPY_SECONDS"]),
@@ -144,7 +144,7 @@ fn public_url(settings: &mut Settings) -> Result<Option<String>, SettingError> {
     let text = settings.text(
         "PUBLIC_URL",
         "",
-        "scheme and host of links in responses, such as https://users.example.com; empty: those of the request, from a trusted proxy",
+        "scheme and host of links in responses, such as https://users.example.com; empty: those of the request; see TRUSTED_PROXIES of nginx",
     );
     if text.is_empty() {
         return Ok(None);
@@ -165,14 +165,14 @@ fn public_url(settings: &mut Settings) -> Result<Option<String>, SettingError> {
     Ok(Some(text.trim_end_matches('/').to_owned()))
 }
 
-fn trusted_proxies(settings: &mut Settings) -> Result<Vec<IpNet>, SettingError> {
+fn nginx_networks(settings: &mut Settings) -> Result<Vec<IpNet>, SettingError> {
     let text = settings.text(
-        "TRUSTED_PROXIES",
+        "NGINX_NETWORKS",
         "127.0.0.0/8,::1/128",
-        "networks of trusted proxies, separated by commas: their X-Forwarded-For, -Host and -Proto are used",
+        "networks of nginx, separated by commas: its X-Forwarded-For, -Host and -Proto are used",
     );
     let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
     networks.map(str::parse).collect::<Result<_, _>>().map_err(|_| {
-        SettingError::new("TRUSTED_PROXIES", format!("{text:?}"), "networks such as 10.0.0.0/8, separated by commas")
+        SettingError::new("NGINX_NETWORKS", format!("{text:?}"), "networks such as 10.0.0.0/8, separated by commas")
     })
 }

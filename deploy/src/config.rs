@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use shared::settings::Settings;
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -77,6 +78,12 @@ impl StackConfig {
             progress: options.progress,
             interrupt: options.interrupt,
         })
+    }
+
+    /// Returns a setting of the services; empty if it is not set.
+    pub(crate) fn setting(&self, name: &'static str) -> String {
+        let own = self.environment.iter().rev().find(|(own, _)| own == name);
+        own.map_or_else(|| Settings::from_environment().text(name, "", ""), |(_, value)| value.clone())
     }
 
     /// Returns the command of a service's server: runs as the stack's account in `DIR/directory`, writes to its log.

@@ -17,8 +17,13 @@ pub(crate) fn connect(port: u16) -> std::io::Result<TcpStream> {
 
 /// Returns the status of `GET path`, or none if there is no response.
 pub(crate) fn status(port: u16, path: &str) -> Option<u16> {
+    status_after("", port, path)
+}
+
+/// Returns the status of `GET path` on a connection that starts with `preface`.
+pub(crate) fn status_after(preface: &str, port: u16, path: &str) -> Option<u16> {
     let mut stream = connect(port).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "{preface}GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").ok()?;
     // "HTTP/1.1 200"
     let mut line = [0; 12];
     stream.read_exact(&mut line).ok()?;

@@ -63,7 +63,7 @@ impl Gateway {
         let process = Process::start(Service::Nginx.name(), command(config, instance)?)?;
         let gateway = Self { base: format!("http://{}", local(port)), _process: process };
         let deadline = Instant::now() + READY_WITHIN;
-        while !responds(port) {
+        while !responds(config, port) {
             if Instant::now() > deadline {
                 let log = config.logs.tail(Service::Nginx, TAIL_LINES);
                 return Err(Error::NotReady { service: Service::Nginx, seconds: READY_WITHIN.as_secs(), log });
@@ -100,13 +100,21 @@ fn write_settings(config: &StackConfig, instance: NginxInstance<'_>) -> Result<(
     let text = fs::read_to_string(&script).map_err(Error::file(&script))?;
     let mut command = config.step(Service::Nginx, "sh", instance.directory)?;
     command.args(["-s", "--", "."]).envs(config.environment.iter().cloned());
-    command.env("LISTEN", local(instance.port).to_string()).env("NGINX", &config.programs.nginx);
+    let port = instance.port;
+    command.env("LISTEN", format!("127.0.0.1:{port},[::1]:{port}")).env("NGINX", &config.programs.nginx);
     config.run("nginx-settings", Service::Nginx, command, &text)
 }
 
 /// Returns whether nginx responds on `port`, independently of its upstreams.
-pub(crate) fn responds(port: u16) -> bool {
-    http::status(port, "/healthz") == Some(404)
+pub(crate) fn responds(config: &StackConfig, port: u16) -> bool {
+    status(config, port, "/healthz") == Some(404)
+}
+
+/// Returns the status of `GET path` through nginx.
+pub(crate) fn status(config: &StackConfig, port: u16, path: &str) -> Option<u16> {
+    // A health check of the proxy itself.
+    let preface = if config.setting("PROXY_PROTOCOL") == "true" { "PROXY UNKNOWN\r\n" } else { "" };
+    http::status_after(preface, port, path)
 }
 
 fn upstreams(instance: NginxInstance<'_>) -> String {

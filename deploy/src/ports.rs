@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::iter;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 
 use procfs::net::{TcpState, tcp, tcp6};
@@ -23,7 +23,7 @@ const OFFSET: u16 = 10_001;
 /// Random ports to try.
 const ATTEMPTS: usize = 1000;
 
-/// One port for each listener of the stack, all on 127.0.0.1.
+/// One port for each listener of the stack, all on 127.0.0.1; nginx listens on `::1`, too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     pub(crate) nginx: u16,
@@ -56,6 +56,12 @@ impl Ports {
     pub(crate) fn choose(wanted: u16) -> Result<(Self, Reserved), Error> {
         let mut reserved = Reserved::default();
         let nginx = reserved.take(Service::Nginx, if wanted == 0 { bind_free(None)? } else { bind(wanted)? })?;
+        // Where the machine has no IPv6, nginx listens on 127.0.0.1 only.
+        match bind_to(Ipv6Addr::LOCALHOST.into(), nginx) {
+            Ok(listener) => drop(reserved.take(Service::Nginx, listener)?),
+            Err(error @ Error::PortTaken { .. }) => return Err(error),
+            Err(_) => {}
+        }
         let mut preferred = nginx.checked_add(OFFSET).filter(|_| wanted != 0);
         let mut internal = |service| {
             let listener = bind_free(preferred.filter(|port| *port < LAST))?;
@@ -75,7 +81,11 @@ impl Ports {
 }
 
 fn bind(port: u16) -> Result<TcpListener, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| match error.kind() {
+    bind_to(Ipv4Addr::LOCALHOST.into(), port)
+}
+
+fn bind_to(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind((address, port)).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => Error::PortTaken { port, holder: holder_of(port) },
         _ => Error::File { path: format!("port {port}").into(), error },
     })

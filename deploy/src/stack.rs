@@ -18,7 +18,7 @@ use crate::nginx::{Gateway, NginxInstance};
 use crate::options::Options;
 use crate::process::{POLL, Process};
 use crate::service::Service;
-use crate::{apps, http, nginx, postgres, redis};
+use crate::{apps, nginx, postgres, redis};
 
 /// Timeout of a service's start. Postgres may have to replay its WAL.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -53,7 +53,7 @@ impl Stack {
         stack.wait_until_ready(Service::Nginx)?;
         // 401 comes from auth-api, so nginx reaches it.
         let port = stack.config.ports.nginx;
-        stack.wait(Service::Nginx, || http::status(port, "/api/user/me/") == Some(401))?;
+        stack.wait(Service::Nginx, || nginx::status(&stack.config, port, "/api/user/me/") == Some(401))?;
         stack.env.write(&stack.config.data.env())?;
         Ok(stack)
     }
@@ -116,7 +116,7 @@ impl Stack {
             Service::Redis => redis::is_ready(&self.config),
             Service::MediaServer => apps::is_ready(ports.media_server),
             Service::AuthApi => apps::is_ready(ports.auth_api),
-            Service::Nginx => nginx::responds(ports.nginx),
+            Service::Nginx => nginx::responds(&self.config, ports.nginx),
         })
     }
 

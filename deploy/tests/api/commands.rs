@@ -24,7 +24,7 @@ fn an_invalid_setting_is_one_line_with_its_name_value_and_valid_values() {
         ("auth-api", "ACCESS_TOKEN_TTL_SECONDS", "5m", "a whole number from 1 to 86400 (seconds)"),
         ("auth-api", "ARGON2_MEMORY_KIB", "-1", "a whole number from 8 to"),
         ("auth-api", "PUBLIC_URL", "users.example.com", "http:// or https://"),
-        ("auth-api", "TRUSTED_PROXIES", "10.0.0.0/33", "networks such as"),
+        ("auth-api", "NGINX_NETWORKS", "10.0.0.0/33", "networks such as"),
         ("auth-api", "LOG_FORMAT", "xml", "auto, json or text"),
         ("auth-api", "UPLOAD_GRACE_SECONDS", "1", "or more"),
         ("media-server", "LISTEN", "8012", "an address and a port"),

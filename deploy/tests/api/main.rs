@@ -16,6 +16,7 @@
 
 mod commands;
 mod containers;
+mod edge;
 mod endpoints;
 mod faults;
 mod pictures;

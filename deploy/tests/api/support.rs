@@ -15,6 +15,7 @@ mod s3_server;
 mod stacks;
 mod stores;
 mod throttling;
+mod tls_proxy;
 mod under_fault;
 mod user;
 
@@ -36,6 +37,7 @@ pub use s3_server::S3Server;
 pub use stacks::{OwnStack, env_file, stack};
 pub use stores::{keys_directory, postgres, redis};
 pub use throttling::{FAILURES_PER_ACCOUNT, assert_throttled, guess_concurrently, ipv4, login_from, move_back};
+pub use tls_proxy::TlsProxy;
 pub use under_fault::run_under_fault;
 pub use user::{PASSWORD, TestUser, claims, register, registration, registration_form, unique_email};
 

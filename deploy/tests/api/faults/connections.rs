@@ -103,6 +103,8 @@ fn an_invalid_setting_of_nginx_fails_the_start_with_its_name() {
         ("CONNECTIONS_PER_ADDRESS", "many"),
         ("CONNECTIONS_PER_ADDRESS", "65536"),
         ("CONNECTIONS_PER_ADDRESS", "-1"),
+        ("KEEPALIVE_SECONDS", "0"),
+        ("PROXY_PROTOCOL", "yes"),
         ("RENDITION_SIZES", "64;128"),
         ("RENDITION_SIZES", "64,\"x\""),
     ] {

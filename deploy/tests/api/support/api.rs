@@ -1,8 +1,9 @@
 //! An HTTP client of the API.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,7 +27,22 @@ impl Api {
     }
 
     pub fn at(base: &str) -> Self {
-        let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build().expect("a client");
+        Self::with(base, Client::builder().tls_certs_only([]))
+    }
+
+    /// A client with this address.
+    pub fn from_address(base: &str, address: Ipv4Addr) -> Self {
+        Self::with(base, Client::builder().tls_certs_only([]).local_address(Some(address.into())))
+    }
+
+    /// A client with this address that trusts the certificate authority in the file `ca`.
+    pub fn over_tls(base: &str, address: Ipv4Addr, ca: &str) -> Self {
+        let ca = Certificate::from_pem(&std::fs::read(ca).expect("a file")).expect("a certificate");
+        Self::with(base, Client::builder().tls_certs_only([ca]).local_address(Some(address.into())))
+    }
+
+    fn with(base: &str, client: ClientBuilder) -> Self {
+        let client = client.timeout(TIMEOUT).no_proxy().build().expect("a client");
         Self { base: base.to_owned(), client }
     }
 

@@ -33,6 +33,11 @@ impl Certificates {
         self.path("other-ca.pem")
     }
 
+    /// The files with the server's certificate and its key.
+    pub fn server(&self) -> [String; 2] {
+        ["redis.pem", "redis.key"].map(|name| self.path(name))
+    }
+
     /// The lines of redis.conf for a server, a node or a Sentinel with TLS; client certificates are not required.
     pub fn redis_conf(&self) -> String {
         let [certificate, key, ca] = ["redis.pem", "redis.key", "ca.pem"].map(|name| self.path(name));
