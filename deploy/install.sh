@@ -99,7 +99,7 @@ without_starting() {
     fi
     "$@" || return
     local unit
-    for unit in postgresql redis-server nginx haproxy; do
+    for unit in postgresql redis-server nginx haproxy pgbouncer; do
         if [ -d /run/systemd/system ] && ! grep -qE "^$unit(\.service)?$" <<<"$before"; then
             systemctl disable --quiet "$unit" || true
         fi

@@ -14,10 +14,11 @@ use crate::login_throttle::LoginThrottle;
 use crate::pictures::client::MediaClient;
 use crate::redis_client::Redis;
 use crate::request_limits::RequestLimits;
+use crate::store::StoreError;
 use crate::store::cache::user_loader::UserLoader;
 use crate::store::cache::{SessionCache, UserCache};
 use crate::store::migrations::MigrationError;
-use crate::store::{self, StoreError};
+use crate::store::postgres::Postgres;
 use crate::tokens::{KeyError, Tokens};
 
 /// The state of the service.
@@ -25,7 +26,7 @@ pub struct App {
     pub config: Config,
     pub clock: Clock,
     pub random: Random,
-    pub postgres: deadpool_postgres::Pool,
+    pub postgres: Postgres,
     pub users: UserCache,
     pub session_cache: SessionCache,
     pub redis: Redis,
@@ -66,7 +67,7 @@ impl App {
     /// Creates the parts. Postgres, Redis and media-server need not be available yet.
     pub fn new(config: Config, clock: Clock, random: Random) -> Result<Self, StartError> {
         let secret = Secret::read(&config.media_secret_file)?;
-        let postgres = store::postgres(&config.postgres)?;
+        let postgres = Postgres::new(&config.postgres)?;
         let user_loader = UserLoader::start(postgres.clone(), config.store_timeout);
         let (session_cache, redis) = SessionCache::connect(&config.redis);
         Ok(Self {

@@ -21,7 +21,7 @@ use crate::login_throttle::ThrottleConfig;
 use crate::pictures::client::MediaConfig;
 use crate::redis_client::RedisConfig;
 use crate::request_limits::RequestLimitsConfig;
-use crate::store::PostgresConfig;
+use crate::store::postgres::PostgresConfig;
 use crate::tokens::TokenConfig;
 
 /// The settings of auth-api.

@@ -146,12 +146,6 @@ impl From<KeyError> for Error {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for Error {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Reply for Error {
     fn into_response(self) -> Response {
         Problem::from(self).into_response()

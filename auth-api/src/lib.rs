@@ -19,6 +19,7 @@
 //! | [`request_limits`] | limits of registrations and of address probes |
 //! | [`hashing`] | Argon2id on bounded threads |
 //! | [`redis_client`], [`lease`] | the Redis client; leases that bound the staleness of caches |
+//! | [`password_file`], [`tls`] | passwords of the stores; certificate authorities |
 //! | [`store`] | every SQL statement and Redis command; knows no HTTP |
 //! | [`pictures`] | the client of media-server, the outbox of deletions, the reconciliation |
 //! | [`error`] | errors and their status |
@@ -35,10 +36,12 @@ pub mod hashing;
 pub mod ids;
 pub mod lease;
 pub mod login_throttle;
+pub mod password_file;
 pub mod passwords;
 pub mod pictures;
 pub mod redis_client;
 pub mod request_limits;
 pub mod routes;
 pub mod store;
+pub mod tls;
 pub mod tokens;

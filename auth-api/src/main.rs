@@ -8,6 +8,7 @@ use auth_api::config::Config;
 use auth_api::handlers::health;
 use auth_api::pictures::outbox;
 use auth_api::pictures::reconcile::{self, Mode, Report};
+use auth_api::store::migrations::Migrated;
 use auth_api::tokens::key_set::{KeySet, KeyState};
 use auth_api::tokens::key_store;
 use auth_api::{routes, store};
@@ -60,7 +61,10 @@ fn main() -> ExitCode {
 }
 
 async fn migrate(config: &Config) -> Result<(), StartError> {
-    let applied = store::migrations::run(&config.postgres.server).await?;
+    let Migrated { applied, unknown } = store::migrations::run(&config.postgres.server).await?;
+    if unknown > 0 {
+        tracing::warn!(unknown, "the schema has migrations of a later release; this one works with them");
+    }
     tracing::info!(applied, "the schema is up to date");
     Ok(())
 }

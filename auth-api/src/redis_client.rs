@@ -33,6 +33,7 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, RedisFuture, RedisResult, Value};
 
 use crate::lease::Lease;
+use crate::password_file::Password;
 use address::{RedisAddress, Topology};
 use cluster::Cluster;
 use connection::Dialer;
@@ -47,8 +48,8 @@ use tracking::OnInvalidate;
 #[derive(Clone)]
 pub struct RedisConfig {
     pub address: RedisAddress,
-    pub password: Option<String>,
-    pub sentinel_password: Option<String>,
+    pub password: Password,
+    pub sentinel_password: Password,
     pub tls: Option<Tls>,
     /// Timeout of a reply.
     pub timeout: Duration,
@@ -114,24 +115,24 @@ impl Redis {
 
 impl RedisConfig {
     fn dialer(&self) -> Dialer {
-        let login = login(self.address.user.as_deref(), self.password.as_deref()).set_db(self.address.database);
-        self.dialer_with(login)
+        let login = RedisConnectionInfo::default().set_db(self.address.database);
+        let login = self.address.user.iter().fold(login, RedisConnectionInfo::set_username);
+        self.dialer_with(login, &self.password)
     }
 
     fn sentinel_dialer(&self) -> Dialer {
-        let login = login(None, self.sentinel_password.as_deref());
-        self.dialer_with(login)
+        self.dialer_with(RedisConnectionInfo::default(), &self.sentinel_password)
     }
 
-    fn dialer_with(&self, login: RedisConnectionInfo) -> Dialer {
-        Dialer { tls: self.tls.clone(), login, timeout: self.timeout, script_deadline: self.script_deadline }
+    fn dialer_with(&self, login: RedisConnectionInfo, password: &Password) -> Dialer {
+        Dialer {
+            tls: self.tls.clone(),
+            login,
+            password: password.clone(),
+            timeout: self.timeout,
+            script_deadline: self.script_deadline,
+        }
     }
-}
-
-fn login(user: Option<&str>, password: Option<&str>) -> RedisConnectionInfo {
-    let login = RedisConnectionInfo::default();
-    let login = user.into_iter().fold(login, RedisConnectionInfo::set_username);
-    password.into_iter().fold(login, RedisConnectionInfo::set_password)
 }
 
 impl std::fmt::Debug for Redis {

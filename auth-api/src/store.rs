@@ -2,6 +2,7 @@
 //!
 //! | module | store | what |
 //! | --- | --- | --- |
+//! | [`postgres`] | Postgres | connections and statements |
 //! | [`users`] | Postgres | users |
 //! | [`pending_deletions`] | Postgres | the outbox to media-server: pictures to delete |
 //! | [`stored_pictures`] | Postgres | owners of the pictures that media-server stores |
@@ -17,15 +18,16 @@ pub mod cache;
 pub mod login_failures;
 pub mod migrations;
 pub mod pending_deletions;
+pub mod postgres;
 pub mod rate_limit;
 pub mod sessions;
 pub mod stored_pictures;
 pub mod users;
 
+use std::error::Error as _;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
-use tokio_postgres::NoTls;
+use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
 /// A store that is unavailable, or a statement that it rejects.
@@ -39,6 +41,11 @@ pub enum StoreError {
     Postgres(#[from] tokio_postgres::Error),
     #[error("Redis: {0}")]
     Redis(#[from] redis::RedisError),
+    #[error("no session of its own in Postgres: {0}")]
+    NoSession(&'static str),
+    /// A standby, or `default_transaction_read_only` is on.
+    #[error("Postgres is read-only")]
+    ReadOnly,
     /// Constraint `users_email_key`.
     #[error("the e-mail address is taken")]
     EmailTaken,
@@ -46,11 +53,12 @@ pub enum StoreError {
     Busy,
 }
 
-/// The message without `DETAIL`, which may contain an e-mail address.
+/// The message with its cause, and without `DETAIL`, which may contain an e-mail address.
 fn postgres_message(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => error.to_string(),
+    match (error.as_db_error(), error.source()) {
+        (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
     }
 }
 
@@ -59,7 +67,13 @@ impl StoreError {
     pub fn is_bug(&self) -> bool {
         match self {
             Self::Postgres(error) => error.code().is_some_and(|code| !is_server_state(code)),
-            Self::Timeout(_) | Self::NoConnection(_) | Self::Redis(_) | Self::EmailTaken | Self::Busy => false,
+            Self::Timeout(_)
+            | Self::NoConnection(_)
+            | Self::NoSession(_)
+            | Self::Redis(_)
+            | Self::ReadOnly
+            | Self::EmailTaken
+            | Self::Busy => false,
         }
     }
 }
@@ -99,52 +113,3 @@ pub async fn within<T, E: From<StoreError>>(limit: Duration, work: impl Future<O
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// Settings of Postgres.
-#[derive(Clone)]
-pub struct PostgresConfig {
-    /// Address, database, role and password.
-    pub server: tokio_postgres::Config,
-    pub connections_max: usize,
-    /// Timeout of a statement, also set in Postgres.
-    pub timeout: Duration,
-}
-
-impl PostgresConfig {
-    /// The server, with the timeouts set.
-    fn server(&self) -> tokio_postgres::Config {
-        let mut server = self.server.clone();
-        server
-            .application_name("auth-api")
-            .connect_timeout(self.timeout)
-            .tcp_user_timeout(self.timeout * 2)
-            .keepalives_idle(Duration::from_secs(10))
-            .options(format!(
-                "{} -c statement_timeout={1} -c lock_timeout={1} -c idle_in_transaction_session_timeout={2}",
-                self.server.get_options().unwrap_or_default(),
-                self.timeout.as_millis(),
-                self.timeout.as_millis() * 4
-            ));
-        server
-    }
-}
-
-/// Creates a pool of connections, which connects on first use.
-pub fn postgres(config: &PostgresConfig) -> Result<Pool, StoreError> {
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    Pool::builder(Manager::from_config(config.server(), NoTls, recycling))
-        .max_size(config.connections_max)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(config.timeout))
-        .create_timeout(Some(config.timeout))
-        .recycle_timeout(Some(config.timeout))
-        .post_create(Hook::sync_fn(|_, _| {
-            tracing::debug!("connected to Postgres");
-            Ok(())
-        }))
-        .build()
-        .map_err(|error| StoreError::NoConnection(error.to_string()))
-}
-
-/// A connection of the pool.
-pub type Connection = deadpool_postgres::Object;

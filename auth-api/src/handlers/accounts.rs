@@ -25,7 +25,7 @@ use crate::pictures::outbox;
 use crate::store::cache::UserChange;
 use crate::store::sessions::StampState;
 use crate::store::users::{Changes, NewUser, User};
-use crate::store::{self, StoreError, within};
+use crate::store::{self, within};
 use crate::tokens::TokenError;
 
 const FIELDS: FieldNames = &["email", "full_name", "password", PICTURE];
@@ -68,12 +68,12 @@ pub async fn create(app: Arc<App>, Request { head, body }: Request) -> Result<im
 
 async fn insert(app: &App, new: &NewUser<'_>) -> Result<User, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await?;
     if let Some(name) = new.profile_pic {
         outbox::attach(&transaction, name).await?;
     }
     let user = store::users::insert(&transaction, new).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await?;
     Ok(user)
 }
 
@@ -151,7 +151,7 @@ struct Committed {
 /// Commits the changes of a user. Returns `None` if the user is deleted.
 async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<Committed>, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await?;
     let Some(before) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
     let replaced_picture = before.profile_pic.filter(|_| changes.profile_pic.is_some());
     if let Some(Some(name)) = changes.profile_pic {
@@ -162,7 +162,7 @@ async fn commit(app: &App, id: Uuid, changes: &Changes<'_>) -> Result<Option<Com
     }
     let Some(user) = store::users::update(&transaction, id, changes).await? else { return Ok(None) };
     let change = app.users.begin_change(id, user.version);
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await?;
     Ok(Some(Committed { user, replaced_picture, change }))
 }
 
@@ -194,14 +194,14 @@ pub async fn delete(app: Arc<App>, caller: Caller, Request { head, body }: Reque
 /// Commits the deletion of a user, and returns its picture. Returns `None` if the user does not exist.
 async fn commit_delete(app: &App, id: Uuid) -> Result<Option<(Option<ImageName>, UserChange)>, Error> {
     let mut client = app.postgres.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await?;
     let Some(user) = store::users::find_for_update(&transaction, id).await? else { return Ok(None) };
     if let Some(name) = &user.profile_pic {
         outbox::detach(&transaction, name).await?;
     }
     let _ = store::users::delete(&transaction, id).await?;
     let change = app.users.begin_change(id, user.version + 1);
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await?;
     Ok(Some((user.profile_pic, change)))
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use deadpool_postgres::Transaction;
 use shared::media_api::{ImageId, ImageName};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::error::Error;
+use crate::store::postgres::Transaction;
 use crate::store::{StoreError, pending_deletions, within};
 
 /// Pause before a claimed deletion that was not completed is claimed again.

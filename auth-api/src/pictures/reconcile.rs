@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::error::Error;
 use crate::store::stored_pictures::{self, Owner};
-use crate::store::{StoreError, within};
+use crate::store::within;
 
 /// What to do with orphans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +108,11 @@ async fn enqueue_orphans(app: &App, page: &StoredPage, mode: Mode) -> Result<u64
     }
     let enqueue = async {
         let mut client = app.postgres.get().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from)?;
+        let transaction = client.transaction().await?;
         let enqueued = stored_pictures::enqueue_orphans(&transaction, &ids, grace).await?;
         // A dry run is rolled back.
         if mode == Mode::Enqueue {
-            transaction.commit().await.map_err(StoreError::from)?;
+            transaction.commit().await?;
         }
         Ok::<_, Error>(enqueued)
     };

@@ -14,6 +14,7 @@ use super::address::ServerAddress;
 use super::deadline::RedisClock;
 use super::tls::Tls;
 use crate::lease::{HEARTBEAT_INTERVAL, Lease};
+use crate::password_file::Password;
 
 /// Timeout of a heartbeat, or the command timeout if that is shorter. A failed heartbeat closes the connection and fails all
 /// pending commands.
@@ -26,8 +27,9 @@ const QUEUE_MAX: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) tls: Option<Tls>,
-    /// User, password and database.
+    /// User and database.
     pub(super) login: RedisConnectionInfo,
+    pub(super) password: Password,
     /// Timeout of the connect and handshake, and of each reply.
     pub(super) timeout: Duration,
     /// Time after which a script with a deadline is not executed any more.
@@ -81,6 +83,7 @@ impl Dialer {
                 Ok::<_, redis::aio::SendError>(())
             });
         let login = self.login.clone().set_protocol(ProtocolVersion::RESP3);
+        let login = self.password.current().await.into_iter().fold(login, RedisConnectionInfo::set_password);
         let (commands, driver) = MultiplexedConnection::new_with_config(&login, stream, config).await?;
         let heartbeat_timeout = self.timeout.min(HEARTBEAT_TIMEOUT);
         let (driver, lease, clock) = (tokio::spawn(driver), Lease::expired(), RedisClock::new(0));

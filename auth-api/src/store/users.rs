@@ -1,12 +1,13 @@
 //! Users, in Postgres.
 
-use deadpool_postgres::GenericClient;
 use shared::media_api::ImageName;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::postgres::Executor;
 use crate::domain::{Email, FullName};
 
 /// A row of `users`, without the password hash.
@@ -75,25 +76,21 @@ fn user(row: &Row) -> User {
 }
 
 /// Inserts a user.
-pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<User, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp, profile_pic)
+pub async fn insert(client: &impl Executor, new: &NewUser<'_>) -> Result<User, StoreError> {
+    let sql = "insert into users (id, email, email_canonical, full_name, password_hash, password_stamp, profile_pic)
              values ($1, $2, $3, $4, $5, $6, $7)
-             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
-        )
-        .await?;
+             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled";
     let row = client
         .query_one(
-            &statement,
+            sql,
             &[
-                &new.id,
-                &new.email.display(),
-                &new.email.canonical(),
-                &new.full_name.as_str(),
-                &new.password_hash,
-                &new.password_stamp,
-                &new.profile_pic.map(ImageName::as_str),
+                (&new.id, Type::UUID),
+                (&new.email.display(), Type::TEXT),
+                (&new.email.canonical(), Type::TEXT),
+                (&new.full_name.as_str(), Type::TEXT),
+                (&new.password_hash, Type::TEXT),
+                (&new.password_stamp, Type::UUID),
+                (&new.profile_pic.map(ImageName::as_str), Type::TEXT),
             ],
         )
         .await
@@ -102,10 +99,8 @@ pub async fn insert(client: &impl GenericClient, new: &NewUser<'_>) -> Result<Us
 }
 
 /// Updates a user and returns the new row; `None` if it does not exist.
-pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>) -> Result<Option<User>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "update users
+pub async fn update(client: &impl Executor, id: Uuid, changes: &Changes<'_>) -> Result<Option<User>, StoreError> {
+    let sql = "update users
              set email = coalesce($2, email),
                  email_canonical = coalesce($3, email_canonical),
                  full_name = coalesce($4, full_name),
@@ -114,21 +109,19 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
                  profile_pic = case when $7 then $8 else profile_pic end,
                  updated_at = now()
              where id = $1
-             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled",
-        )
-        .await?;
+             returning id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled";
     let row = client
         .query_opt(
-            &statement,
+            sql,
             &[
-                &id,
-                &changes.email.map(Email::display),
-                &changes.email.map(Email::canonical),
-                &changes.full_name.map(FullName::as_str),
-                &changes.password.map(|(hash, _)| hash),
-                &changes.password.map(|(_, stamp)| stamp),
-                &changes.profile_pic.is_some(),
-                &changes.profile_pic.flatten().map(ImageName::as_str),
+                (&id, Type::UUID),
+                (&changes.email.map(Email::display), Type::TEXT),
+                (&changes.email.map(Email::canonical), Type::TEXT),
+                (&changes.full_name.map(FullName::as_str), Type::TEXT),
+                (&changes.password.map(|(hash, _)| hash), Type::TEXT),
+                (&changes.password.map(|(_, stamp)| stamp), Type::UUID),
+                (&changes.profile_pic.is_some(), Type::BOOL),
+                (&changes.profile_pic.flatten().map(ImageName::as_str), Type::TEXT),
             ],
         )
         .await
@@ -137,66 +130,52 @@ pub async fn update(client: &impl GenericClient, id: Uuid, changes: &Changes<'_>
 }
 
 /// Maps the violation of a named constraint to its error.
-fn constraint(error: tokio_postgres::Error) -> StoreError {
-    let violated = error
-        .as_db_error()
-        .filter(|error| *error.code() == SqlState::UNIQUE_VIOLATION)
-        .and_then(|error| error.constraint());
-    match violated {
+fn constraint(error: StoreError) -> StoreError {
+    let StoreError::Postgres(cause) = &error else { return error };
+    let violated = cause.as_db_error().filter(|error| *error.code() == SqlState::UNIQUE_VIOLATION);
+    match violated.and_then(|error| error.constraint()) {
         Some("users_email_key") => StoreError::EmailTaken,
-        _ => error.into(),
+        _ => error,
     }
 }
 
 /// Returns the user, locked until the transaction ends.
-pub async fn find_for_update(client: &impl GenericClient, id: Uuid) -> Result<Option<User>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
+pub async fn find_for_update(client: &impl Executor, id: Uuid) -> Result<Option<User>, StoreError> {
+    let sql =
+        "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
              from users
              where id = $1
-             for update",
-        )
-        .await?;
-    Ok(client.query_opt(&statement, &[&id]).await?.as_ref().map(user))
+             for update";
+    Ok(client.query_opt(sql, &[(&id, Type::UUID)]).await?.as_ref().map(user))
 }
 
 /// Returns the users of these ids that exist, in any order.
-pub async fn find_many(client: &impl GenericClient, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
+pub async fn find_many(client: &impl Executor, ids: &[Uuid]) -> Result<Vec<User>, StoreError> {
+    let sql =
+        "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled
              from users
-             where id = any($1)",
-        )
-        .await?;
-    Ok(client.query(&statement, &[&ids]).await?.iter().map(user).collect())
+             where id = any($1)";
+    Ok(client.query(sql, &[(&ids, Type::UUID_ARRAY)]).await?.iter().map(user).collect())
 }
 
 /// Returns the user of an e-mail address in canonical form.
-pub async fn find_credentials(client: &impl GenericClient, email: &str) -> Result<Option<Credentials>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
+pub async fn find_credentials(client: &impl Executor, email: &str) -> Result<Option<Credentials>, StoreError> {
+    let sql =
+        "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
                     password_hash
              from users
-             where email_canonical = $1",
-        )
-        .await?;
-    Ok(client.query_opt(&statement, &[&email]).await?.as_ref().map(credentials))
+             where email_canonical = $1";
+    Ok(client.query_opt(sql, &[(&email, Type::TEXT)]).await?.as_ref().map(credentials))
 }
 
 /// Returns the user of an id.
-pub async fn find_credentials_by_id(client: &impl GenericClient, id: Uuid) -> Result<Option<Credentials>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
+pub async fn find_credentials_by_id(client: &impl Executor, id: Uuid) -> Result<Option<Credentials>, StoreError> {
+    let sql =
+        "select id, version, email, full_name, profile_pic, password_stamp, disabled_at is not null as is_disabled,
                     password_hash
              from users
-             where id = $1",
-        )
-        .await?;
-    Ok(client.query_opt(&statement, &[&id]).await?.as_ref().map(credentials))
+             where id = $1";
+    Ok(client.query_opt(sql, &[(&id, Type::UUID)]).await?.as_ref().map(credentials))
 }
 
 fn credentials(row: &Row) -> Credentials {
@@ -205,27 +184,20 @@ fn credentials(row: &Row) -> Credentials {
 
 /// Whether another user than `except` has this address: reports it together with other validation errors. The constraint
 /// decides.
-pub async fn is_email_taken(
-    client: &impl GenericClient,
-    email: &Email,
-    except: Option<Uuid>,
-) -> Result<bool, StoreError> {
-    let statement = client
-        .prepare_cached("select exists (select from users where email_canonical = $1 and id is distinct from $2)")
-        .await?;
-    Ok(client.query_one(&statement, &[&email.canonical(), &except]).await?.get(0))
+pub async fn is_email_taken(client: &impl Executor, email: &Email, except: Option<Uuid>) -> Result<bool, StoreError> {
+    let sql = "select exists (select from users where email_canonical = $1 and id is distinct from $2)";
+    Ok(client.query_one(sql, &[(&email.canonical(), Type::TEXT), (&except, Type::UUID)]).await?.get(0))
 }
 
 /// Deletes a user. Returns false if it does not exist.
-pub async fn delete(client: &impl GenericClient, id: Uuid) -> Result<bool, StoreError> {
-    let statement = client.prepare_cached("delete from users where id = $1").await?;
-    Ok(client.execute(&statement, &[&id]).await? > 0)
+pub async fn delete(client: &impl Executor, id: Uuid) -> Result<bool, StoreError> {
+    let sql = "delete from users where id = $1";
+    Ok(client.execute(sql, &[(&id, Type::UUID)]).await? > 0)
 }
 
 /// Replaces the hash that was just verified by one with current parameters, unless it has changed since.
-pub async fn rehash(client: &impl GenericClient, id: Uuid, old_hash: &str, new_hash: &str) -> Result<(), StoreError> {
-    let statement =
-        client.prepare_cached("update users set password_hash = $3 where id = $1 and password_hash = $2").await?;
-    client.execute(&statement, &[&id, &old_hash, &new_hash]).await?;
+pub async fn rehash(client: &impl Executor, id: Uuid, old_hash: &str, new_hash: &str) -> Result<(), StoreError> {
+    let sql = "update users set password_hash = $3 where id = $1 and password_hash = $2";
+    client.execute(sql, &[(&id, Type::UUID), (&old_hash, Type::TEXT), (&new_hash, Type::TEXT)]).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod checks;
 mod connections;
 mod isolation;
 mod replicas;
+mod schema;
 mod stores;
 
 use std::process::{Command, Output};

@@ -20,5 +20,6 @@ mod edge;
 mod endpoints;
 mod faults;
 mod pictures;
+mod postgres;
 mod redis;
 mod support;

@@ -6,6 +6,7 @@ mod load;
 mod media_server;
 mod pictures;
 mod polling;
+mod postgres_nodes;
 mod process;
 mod proxy;
 mod redis_nodes;
@@ -28,6 +29,7 @@ pub use polling::{
     assert_unavailable, statuses_under_fault, wait_until, wait_until_ok, wait_until_recovered, wait_until_signed_out,
     wait_until_unavailable, within_deadline,
 };
+pub use postgres_nodes::{PgBouncer, PostgresNode};
 pub use process::{Process, Scratch, files_below, service};
 pub use proxy::{Fault, Proxy};
 pub use redis_nodes::RedisNode;

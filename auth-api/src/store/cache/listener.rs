@@ -1,8 +1,8 @@
 //! Postgres LISTEN/NOTIFY listener: invalidates the users that change (`migrations/V3__users_version.sql`).
 //!
 //! A heartbeat, a `NOTIFY` to a channel of this replica, renews the lease of the subscription: Postgres delivers
-//! notifications in the order of commits. Where none arrive (Postgres is unavailable, or a transaction pooler drops them),
-//! the cache serves an entry for [`LEASE_TTL`](crate::lease::LEASE_TTL) at most.
+//! notifications in the order of commits. Where none arrive (Postgres is unavailable, or there is only a pooler, which loses
+//! some), the cache serves an entry for [`LEASE_TTL`](crate::lease::LEASE_TTL) at most.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,12 +11,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use shared::random::Random;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, Statement};
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, Client, Notification};
 use uuid::Uuid;
 
 use super::UserCache;
 use crate::lease::HEARTBEAT_INTERVAL;
-use crate::store::{PostgresConfig, StoreError, within};
+use crate::store::postgres::PostgresConfig;
+use crate::store::{StoreError, within};
 
 /// Pause before a reconnect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -53,8 +55,7 @@ struct Listener {
 
 impl Listener {
     async fn connect_and_listen(&self, is_outage_logged: &mut bool) -> Result<Infallible, StoreError> {
-        let connect = async { Ok::<_, StoreError>(self.config.server().connect(NoTls).await?) };
-        let (client, mut connection) = within(self.config.timeout, connect).await?;
+        let (client, mut connection) = self.config.connect_session(&self.heartbeat_channel).await?;
         let mut messages = poll_fn(move |context| connection.poll_message(context));
         let receive = async {
             while let Some(message) = messages.next().await {
@@ -66,14 +67,10 @@ impl Listener {
         };
         let listen = async {
             let subscribe = format!("listen users_changed; listen {}", self.heartbeat_channel);
-            let notify = within(self.config.timeout, async {
-                client.batch_execute(&subscribe).await?;
-                Ok::<_, StoreError>(client.prepare("select pg_notify($1, $2)").await?)
-            });
-            let notify = notify.await?;
+            within::<_, StoreError>(self.config.timeout, async { Ok(client.batch_execute(&subscribe).await?) }).await?;
             self.users.subscribed();
             *is_outage_logged = false;
-            self.send_heartbeats(&client, &notify).await
+            self.send_heartbeats(&client).await
         };
         tokio::select! {
             lost = receive => lost,
@@ -81,10 +78,11 @@ impl Listener {
         }
     }
 
-    async fn send_heartbeats(&self, client: &Client, notify: &Statement) -> Result<Infallible, StoreError> {
+    async fn send_heartbeats(&self, client: &Client) -> Result<Infallible, StoreError> {
         loop {
             let sent = self.created.elapsed().as_micros().to_string();
-            let heartbeat = async { Ok(client.execute(notify, &[&self.heartbeat_channel, &sent]).await?) };
+            let parameters = [(&self.heartbeat_channel as _, Type::TEXT), (&sent as _, Type::TEXT)];
+            let heartbeat = async { Ok(client.execute_typed("select pg_notify($1, $2)", &parameters).await?) };
             within::<_, StoreError>(HEARTBEAT_TIMEOUT, heartbeat).await?;
             sleep(HEARTBEAT_INTERVAL).await;
         }

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::store::postgres::Postgres;
 use crate::store::users::{self, User};
 use crate::store::{StoreError, within};
 
@@ -34,7 +34,7 @@ struct Load {
 
 impl UserLoader {
     /// Starts the loading task, which ends with the last clone. A load fails after `timeout`.
-    pub fn start(pool: Pool, timeout: Duration) -> Self {
+    pub fn start(pool: Postgres, timeout: Duration) -> Self {
         let (queue, loads) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(run(pool, loads, timeout));
         Self { queue, timeout }
@@ -52,7 +52,7 @@ impl UserLoader {
     }
 }
 
-async fn run(pool: Pool, mut loads: mpsc::Receiver<Load>, timeout: Duration) {
+async fn run(pool: Postgres, mut loads: mpsc::Receiver<Load>, timeout: Duration) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while loads.recv_many(&mut batch, BATCH_MAX).await > 0 {
         batch.retain(|load| !load.reply.is_closed());

@@ -8,7 +8,7 @@ use futures_util::SinkExt as _;
 use sha2::{Digest as _, Sha256};
 use shared::random::Random;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -135,8 +135,8 @@ pub async fn disable(config: &Config, user: u32) -> Result<(), Error> {
 type Connection = JoinHandle<Result<(), tokio_postgres::Error>>;
 
 async fn connect(config: &Config) -> Result<(Client, Connection), Error> {
-    let (client, connection) = config.postgres.server.connect(NoTls).await?;
-    Ok((client, tokio::spawn(connection)))
+    let opened = config.postgres.server.connect("").await?;
+    Ok((opened.client, tokio::spawn(opened.connection)))
 }
 
 async fn are_loaded(client: &Client, size: Size, hash: &str) -> Result<bool, Error> {

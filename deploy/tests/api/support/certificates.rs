@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::Scratch;
 
-/// A server certificate for 127.0.0.1, the CA that signed it, and another CA.
+/// A server certificate for 127.0.0.1 and a client certificate, the CA that signed them, and another CA.
 pub struct Certificates(Scratch);
 
 impl Certificates {
@@ -16,10 +16,12 @@ impl Certificates {
         for name in ["ca", "other-ca"] {
             openssl(&format!("req -x509 {key} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"));
         }
-        let name = "-subj /CN=redis -addext subjectAltName=IP:127.0.0.1";
-        openssl(&format!("req {key} -keyout redis.key -out redis.csr {name}"));
-        let signed = "-in redis.csr -out redis.pem -days 2 -copy_extensions copy";
-        openssl(&format!("x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial {signed}"));
+        for name in ["redis", "client"] {
+            let subject = format!("-subj /CN={name} -addext subjectAltName=IP:127.0.0.1");
+            openssl(&format!("req {key} -keyout {name}.key -out {name}.csr {subject}"));
+            let signed = format!("-in {name}.csr -out {name}.pem -days 2 -copy_extensions copy");
+            openssl(&format!("x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial {signed}"));
+        }
         Self(directory)
     }
 
@@ -45,6 +47,11 @@ impl Certificates {
             "tls-cert-file {certificate}\ntls-key-file {key}\ntls-ca-cert-file {ca}\ntls-auth-clients no\n\
              tls-replication yes\n"
         )
+    }
+
+    /// The files with the certificate and the key of a client.
+    pub fn client(&self) -> [String; 2] {
+        ["client.pem", "client.key"].map(|name| self.path(name))
     }
 
     fn path(&self, name: &str) -> String {

@@ -1,6 +1,7 @@
 //! Redis servers and Sentinels of a test, and redis-cli for them.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use deploy::RedisServer;
@@ -57,6 +58,13 @@ impl RedisNode {
     pub fn run(&self, words: &[&str]) -> String {
         let output = Command::new("redis-cli").args(&self.cli).args(words).output().expect("redis-cli runs");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Runs commands, one a line, on one connection.
+    pub fn run_lines(&self, lines: &str) {
+        let mut cli = Command::new("redis-cli").args(&self.cli).stdin(Stdio::piped()).spawn().expect("redis-cli runs");
+        cli.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        assert!(cli.wait().unwrap().success());
     }
 
     pub fn exists(&self, key: &str) -> bool {

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use auth_api::store::{self, Connection, PostgresConfig, migrations, pending_deletions, stored_pictures};
+use auth_api::store::postgres::server::PostgresServer;
+use auth_api::store::postgres::{Connection, Executor as _, Postgres, PostgresConfig};
+use auth_api::store::{migrations, pending_deletions, stored_pictures};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -241,9 +243,9 @@ impl Schema {
     async fn new() -> Self {
         let name = format!("orphans_{}", unique());
         postgres(stack(), &format!("create schema {name}"));
-        let mut config =
-            PostgresConfig { server: stack().postgres.parse().unwrap(), connections_max: 4, timeout: RETRY_PAUSE };
-        config.server.options(format!("-c search_path={name} -c synchronous_commit=off"));
+        let options = format!("-c%20search_path%3D{name}%20-c%20synchronous_commit%3Doff");
+        let server = PostgresServer::parse(&format!("{}?options={options}", stack().postgres)).unwrap();
+        let config = PostgresConfig { listen_server: server.clone(), server, connections_max: 4, timeout: RETRY_PAUSE };
         migrations::run(&config.server).await.unwrap();
         Self { name, config }
     }
@@ -259,12 +261,13 @@ impl Drop for Schema {
 fn an_owned_picture_is_never_deleted_and_every_other_one_is() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let schema = runtime.block_on(Schema::new());
-    let pool = store::postgres(&schema.config).unwrap();
+    let pool = Postgres::new(&schema.config).unwrap();
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let result = runner.run(&events(), |events| {
         runtime.block_on(async {
             let client = pool.get().await.unwrap();
-            client.batch_execute("rollback; truncate users, picture_deletions").await.unwrap();
+            client.execute("rollback", &[]).await.unwrap();
+            client.execute("truncate users, picture_deletions", &[]).await.unwrap();
             let mut model = Model { client, storage: BTreeMap::new(), tasks: Vec::new(), lost: Vec::new() };
             for event in events {
                 model.apply(event).await;
@@ -281,7 +284,7 @@ fn an_owned_picture_is_never_deleted_and_every_other_one_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_due_picture_is_either_attached_or_deleted() {
     let schema = Schema::new().await;
-    let pool = store::postgres(&schema.config).unwrap();
+    let pool = Postgres::new(&schema.config).unwrap();
     let (deleter, attacher) = (pool.get().await.unwrap(), pool.get().await.unwrap());
     let mut count = 0;
     for _ in 0..200 {
@@ -289,9 +292,9 @@ async fn a_due_picture_is_either_attached_or_deleted() {
         pending_deletions::enqueue(&deleter, &id, Duration::ZERO).await.unwrap();
         let delete = async { pending_deletions::claim_next(&deleter, RETRY_PAUSE).await.unwrap().is_some() };
         let attach = async {
-            attacher.batch_execute("begin").await.unwrap();
+            attacher.execute("begin", &[]).await.unwrap();
             let is_attached = pending_deletions::cancel(&attacher, &id).await.unwrap();
-            attacher.batch_execute("commit").await.unwrap();
+            attacher.execute("commit", &[]).await.unwrap();
             is_attached
         };
         let (is_deleted, is_attached) = tokio::join!(delete, attach);
@@ -309,7 +312,7 @@ async fn a_due_picture_is_either_attached_or_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_does_not_attach_a_picture_that_only_a_sweep_has_enqueued() {
     let schema = Schema::new().await;
-    let pool = store::postgres(&schema.config).unwrap();
+    let pool = Postgres::new(&schema.config).unwrap();
     let client = pool.get().await.unwrap();
     let id = image_id();
     pending_deletions::enqueue(&client, &id, Duration::ZERO).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth_api::password_file::Password;
 use auth_api::redis_client::address::RedisAddress;
 use auth_api::redis_client::{Redis, RedisConfig};
 use auth_api::store::StoreError;
@@ -31,9 +32,9 @@ impl Connections {
         let address: RedisAddress = stack().redis_url().parse().expect("an address");
         let timeout = Duration::from_secs(5);
         let connect = |script_deadline| {
-            let (address, password) = (address.clone(), address.password.clone());
-            let config =
-                RedisConfig { address, password, sentinel_password: None, tls: None, timeout, script_deadline };
+            let (address, password) = (address.clone(), Password::fixed(address.password.clone()));
+            let sentinel_password = Password::default();
+            let config = RedisConfig { address, password, sentinel_password, tls: None, timeout, script_deadline };
             Redis::connect(&config, |_| ())
         };
         let previous_release = Script::new(include_str!("previous_release.lua"));
