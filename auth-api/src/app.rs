@@ -53,7 +53,7 @@ pub enum StartError {
     Postgres(Error),
     #[error("{0}: see REDIS_URL and REDIS_PASSWORD_FILE")]
     Redis(StoreError),
-    #[error("{0}: see MEDIA_URL and MEDIA_SECRET_FILE")]
+    #[error("{0}")]
     MediaServer(Error),
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use shared::http::body::BodyLimits;
 use shared::http::serve::ServeConfig;
 use shared::media_api;
+use shared::memory_limit::MemoryUse;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
 
@@ -89,7 +90,7 @@ impl Config {
         let hashing = passwords::hashing(settings)?;
         let (upload_grace, deletion_interval) = media::deletions(settings, media.timeout, store_timeout)?;
         let (orphan_grace, reconcile_interval) = media::reconciliation(settings, upload_grace)?;
-        Ok(Self {
+        let config = Self {
             listen,
             serve,
             log,
@@ -131,7 +132,19 @@ impl Config {
                 "limit of a body without a picture; above it the response is 413",
             )?,
             body_limits: BodyLimits::read(settings, BODY_TIMEOUT_SECONDS)?,
-        })
+        };
+        config.memory().check()?;
+        Ok(config)
+    }
+
+    fn memory(&self) -> MemoryUse {
+        let hash_bytes = u64::from(self.hashing.memory_kib) * 1024;
+        MemoryUse {
+            setting: "HASHING_THREADS",
+            work: (self.hashing.workers.threads as u64).saturating_mul(hash_bytes),
+            bodies: self.body_limits.budget_bytes(),
+            connections: self.serve.connections_max,
+        }
     }
 
     /// Returns the limit of a body with a picture: the picture in base64 (4 bytes for 3) and the other fields.

@@ -47,6 +47,8 @@ pub enum Error {
     /// media-server is unavailable, busy or full.
     #[error("media-server: {0}")]
     MediaServer(String),
+    #[error("media-server rejects the secret: both services need the same MEDIA_SECRET_FILE")]
+    MediaSecret,
     /// The queue of a worker pool is full or too slow.
     #[error("overloaded: {0}")]
     Busy(Overload),
@@ -126,7 +128,9 @@ impl From<Error> for Problem {
             Error::PictureTooLarge { limit_bytes } => Problem::too_large(limit_bytes),
             Error::Store(error) if error.is_bug() => Problem::internal().with_cause(error),
             Error::Internal(_) => Problem::internal().with_cause(error),
-            Error::Store(_) | Error::MediaServer(_) | Error::Busy(_) => Problem::unavailable().with_cause(error),
+            Error::Store(_) | Error::MediaServer(_) | Error::MediaSecret | Error::Busy(_) => {
+                Problem::unavailable().with_cause(error)
+            }
         }
     }
 }

@@ -19,11 +19,13 @@ use shared::random::Random;
 
 const USAGE: &str = "auth-api: accounts, sessions and tokens
 
-Usage: auth-api serve | migrate | check | keys list | keys rotate | pictures sweep [--dry-run] | healthcheck | --help | --version
+Usage: auth-api serve | migrate | check | check-settings | keys list | keys rotate | pictures sweep [--dry-run] | healthcheck | --help | --version
 
   serve        serves requests until SIGTERM or SIGINT
   migrate      migrates the schema in Postgres; safe to run concurrently
   check        checks the connections to Postgres, Redis and media-server with these settings
+  check-settings
+               checks these settings, their files and the memory that they need, without a connection
   keys list    lists the signing keys and their states
   keys rotate  generates a new signing key, which running replicas load, and removes retired keys; tokens stay valid
   pictures sweep
@@ -72,7 +74,7 @@ async fn migrate(config: &Config) -> Result<(), StartError> {
 async fn check(config: Config) -> Result<(), StartError> {
     let app = App::new(config, Clock::system(), Random::system())?;
     health::check_dependencies(&app).await?;
-    tracing::info!("Postgres, Redis and media-server are reachable with these settings");
+    tracing::info!("Postgres and Redis are reachable with these settings");
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use shared::http::access::request_id;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -45,7 +46,7 @@ pub async fn authenticate(app: &App, account: Account<'_>, password: Password, i
     let hash = found.as_ref().map(|credentials| credentials.password_hash.as_str());
     let check = app.hashing.verify(password.clone(), hash).await?;
     if let (PasswordCheck::UnusableHash, Some(credentials)) = (check, &found) {
-        tracing::warn!(user_id = %credentials.user.id, "stored password hash is unusable; the user can't sign in until it is set");
+        tracing::warn!(request_id = %request_id(), user_id = %credentials.user.id, "stored password hash is unusable; the user can't sign in until it is set");
     }
     let is_valid = matches!(check, PasswordCheck::Valid | PasswordCheck::ValidNeedsRehash);
     let Some(credentials) = found.filter(|credentials| is_valid && !credentials.user.is_disabled) else {

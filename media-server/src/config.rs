@@ -8,6 +8,7 @@ use std::str::FromStr;
 use shared::http::body::BodyLimits;
 use shared::http::serve::ServeConfig;
 use shared::media_api;
+use shared::memory_limit::MemoryUse;
 use shared::settings::{SettingError, Settings};
 use shared::telemetry::LogConfig;
 use shared::worker_pool::WorkersConfig;
@@ -63,7 +64,7 @@ impl Display for HostAndPort {
 impl Config {
     /// Reads the settings.
     pub fn read(settings: &mut Settings) -> Result<Self, SettingError> {
-        Ok(Self {
+        let config = Self {
             listen: settings.parsed(
                 "LISTEN",
                 "127.0.0.1:8012",
@@ -98,7 +99,18 @@ impl Config {
                 "sizes of renditions that ?size=N may request, in pixels; the largest is made after the upload, the others from it",
             )?,
             body_limits: BodyLimits::read(settings, BODY_TIMEOUT_SECONDS)?,
-        })
+        };
+        config.memory().check()?;
+        Ok(config)
+    }
+
+    fn memory(&self) -> MemoryUse {
+        MemoryUse {
+            setting: "DECODE_MEMORY_BYTES and PICTURE_CACHE_BYTES",
+            work: self.decode_pool.memory_bytes.saturating_add(self.storage.cache_bytes as u64),
+            bodies: self.body_limits.budget_bytes(),
+            connections: self.serve.connections_max,
+        }
     }
 }
 

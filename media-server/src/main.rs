@@ -16,10 +16,12 @@ use tokio::net::TcpListener;
 
 const USAGE: &str = "media-server: stores pictures and delivers them
 
-Usage: media-server serve | check | healthcheck | --help | --version
+Usage: media-server serve | check | check-settings | healthcheck | --help | --version
 
   serve        serves requests until SIGTERM or SIGINT
   check        validates the settings and writes to the storage once
+  check-settings
+               validates the settings and the memory that they need
   healthcheck  checks the readiness of the process that serves on LISTEN
 
 Settings (environment variables):

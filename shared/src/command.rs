@@ -19,7 +19,7 @@ pub struct Command<C> {
     pub version: &'static str,
     /// Printed by `--help` before the settings.
     pub usage: &'static str,
-    /// All but `healthcheck`, which every service has; one word or more each.
+    /// All but `healthcheck` and `check-settings`, which every service has; one word or more each.
     pub verbs: &'static [&'static str],
     pub read: fn(&mut Settings) -> Result<C, SettingError>,
     pub log: fn(&C) -> &LogConfig,
@@ -31,6 +31,9 @@ const EXIT_USAGE: u8 = 2;
 
 const HEALTHCHECK: &str = "healthcheck";
 
+/// Reads the settings, and the files that they name, and connects to nothing.
+const CHECK_SETTINGS: &str = "check-settings";
+
 impl<C> Command<C> {
     /// Runs the command line: calls `act` with one of the verbs, inside a runtime, after logging has started.
     pub fn run<E: Display>(&self, act: impl AsyncFnOnce(&str, C) -> Result<(), E>) -> ExitCode {
@@ -41,9 +44,10 @@ impl<C> Command<C> {
                 println!("{} {}", self.name, self.version);
                 ExitCode::SUCCESS
             }
-            known if known == HEALTHCHECK || self.verbs.contains(&known) => {
+            known if [HEALTHCHECK, CHECK_SETTINGS].contains(&known) || self.verbs.contains(&known) => {
                 match (self.read)(&mut Settings::from_environment()) {
                     Ok(config) if known == HEALTHCHECK => self.report(healthcheck((self.listen)(&config))),
+                    Ok(_) if known == CHECK_SETTINGS => ExitCode::SUCCESS,
                     Ok(config) => self.act(known, config, act),
                     Err(error) => self.usage_error(error),
                 }
@@ -51,7 +55,7 @@ impl<C> Command<C> {
             _ => {
                 let verbs = self.verbs.join(", ");
                 self.usage_error(format_args!(
-                    "{verb:?} is no verb; it may be {verbs}, {HEALTHCHECK}, --help or --version"
+                    "{verb:?} is no verb; it may be {verbs}, {CHECK_SETTINGS}, {HEALTHCHECK}, --help or --version"
                 ))
             }
         }

@@ -10,6 +10,7 @@
 //! | [`media_api`] | the internal API of media-server: names, headers, bodies |
 //! | [`secret`] | secrets of the deployment, read from files |
 //! | [`memory_budget`] | bytes that concurrent work shares |
+//! | [`memory_limit`] | the memory limit of the container, which settings are checked against |
 //! | [`worker_pool`] | CPU-bound work on bounded threads |
 
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod command;
 pub mod http;
 pub mod media_api;
 pub mod memory_budget;
+pub mod memory_limit;
 pub mod random;
 pub mod secret;
 pub mod settings;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
+use shared::http::access::request_id;
 use shared::http::router::Request;
 use shared::media_api::{ImageName, PUBLIC_PREFIX};
 use uuid::Uuid;
@@ -131,7 +132,7 @@ async fn change(app: &App, caller: &Caller, changes: &Changes<'_>) -> Result<Use
             sessions::end_others(app, session.user_id, Some(session.sid)).await
         };
         if let Err(error) = cleanup.await {
-            tracing::warn!(%error, user_id = %user.id, "password changed, cleanup of its invalid sessions in Redis failed; they expire on their own");
+            tracing::warn!(request_id = %request_id(), %error, user_id = %user.id, "password changed, cleanup of its invalid sessions in Redis failed; they expire on their own");
         }
         app.session_cache.invalidate(session);
     }
@@ -182,7 +183,7 @@ pub async fn delete(app: Arc<App>, caller: Caller, Request { head, body }: Reque
         change.committed().await;
         // Cleanup only: the sessions are invalid without their user.
         if let Err(error) = sessions::end_others(&app, caller.id(), None).await {
-            tracing::warn!(%error, user_id = %caller.id(), "user deleted, cleanup of its sessions in Redis failed; they expire on their own");
+            tracing::warn!(request_id = %request_id(), %error, user_id = %caller.id(), "user deleted, cleanup of its sessions in Redis failed; they expire on their own");
         }
         if let Some(picture) = picture {
             outbox::delete_now(&app, &picture).await;

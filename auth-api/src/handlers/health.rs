@@ -25,12 +25,19 @@ pub async fn check(app: Arc<App>) -> Result<(), Problem> {
     }
 }
 
-/// Checks the credentials for Postgres, Redis and media-server. The schema need not exist yet.
+/// Checks the credentials for Postgres, Redis and, if it responds, media-server. The schema need not exist yet.
 pub async fn check_dependencies(app: &App) -> Result<(), StartError> {
     check_postgres(app).await.map_err(StartError::Postgres)?;
     store::sessions::ping(&app.redis).await.map_err(StartError::Redis)?;
     // A random id: no user has this picture.
-    app.media.delete(ImageId::new(&app.random)).await.map_err(StartError::MediaServer)
+    match app.media.delete(ImageId::new(&app.random)).await {
+        // Everything but uploads works without it.
+        Err(error @ Error::MediaServer(_)) => {
+            tracing::warn!(%error, "media-server is unavailable, and so are uploads until it is back; see MEDIA_URL");
+            Ok(())
+        }
+        checked => checked.map_err(StartError::MediaServer),
+    }
 }
 
 /// Fails if Postgres is unavailable or read-only; warns of what is missing through a pooler.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use shared::http::access::request_id;
 use shared::http::body::BodyReader;
 use shared::http::router::Request;
 use uuid::Uuid;
@@ -82,7 +83,7 @@ pub async fn refresh(app: Arc<App>, request: Request) -> Result<impl Reply, Erro
         }
         RotationOutcome::SessionNotFound | RotationOutcome::PasswordChanged => Err(revoked()),
         RotationOutcome::ReuseDetected => {
-            tracing::warn!(sid = %session.sid, "refresh token reused; its session is revoked");
+            tracing::warn!(request_id = %request_id(), sid = %session.sid, "refresh token reused; its session is revoked");
             Err(revoked())
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use shared::http::access::{REQUEST_ID, request_id};
 use shared::media_api::{self, CHECK_PATH, ImageId, ImageName, LIST_PATH, Refused, Stored, StoredPage};
 use shared::secret::Secret;
 
@@ -84,7 +85,11 @@ impl MediaClient {
     }
 
     fn request(&self, method: Method, url: Url, body: Option<Bytes>) -> RequestBuilder {
-        let request = self.client.request(method, url).header(http::header::AUTHORIZATION, &self.authorization);
+        let request = self
+            .client
+            .request(method, url)
+            .header(http::header::AUTHORIZATION, &self.authorization)
+            .header(REQUEST_ID, request_id());
         match body {
             Some(body) => request.body(body),
             None => request,
@@ -110,9 +115,7 @@ async fn successful(response: Response) -> Result<Response, Error> {
             let refused: Refused = response.json().await.map_err(|error| unavailable(&error))?;
             Err(Error::InvalidImage(refused.reason))
         }
-        StatusCode::UNAUTHORIZED => {
-            Err(Error::MediaServer("it rejects the secret: both services need the same MEDIA_SECRET_FILE".to_owned()))
-        }
+        StatusCode::UNAUTHORIZED => Err(Error::MediaSecret),
         status => Err(Error::MediaServer(format!("status {status}"))),
     }
 }

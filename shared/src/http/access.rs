@@ -16,6 +16,15 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id accepted from a client, in characters.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
+tokio::task_local! {
+    static CURRENT: HeaderValue;
+}
+
+/// The id of the request that this task handles, for log lines and for requests to other services; empty outside of one.
+pub fn request_id() -> String {
+    CURRENT.try_with(|id| id.to_str().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
 /// A request in progress: what its access log line needs.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -34,6 +43,11 @@ impl Access {
             route: route.unwrap_or("unknown"),
             request_id: headers.get(REQUEST_ID).filter(|id| is_well_formed(id)).cloned().unwrap_or_else(|| ids.next()),
         }
+    }
+
+    /// Runs the handling of this request, in which [`request_id`] returns its id.
+    pub(super) async fn scope<T>(&self, handle: impl Future<Output = T>) -> T {
+        CURRENT.scope(self.request_id.clone(), handle).await
     }
 
     /// Logs the response, and sets the headers that every response has: the request's id, `nosniff`, and `no-store` where it

@@ -53,6 +53,11 @@ impl BodyLimits {
     pub fn new(budget_bytes: usize, timeout: Duration) -> Self {
         Self { timeout, budget: MemoryBudget::new(budget_bytes as u64, timeout) }
     }
+
+    /// The memory budget, in bytes.
+    pub fn budget_bytes(&self) -> u64 {
+        self.budget.total_bytes()
+    }
 }
 
 /// A buffered body, with its permit of the memory budget.

@@ -254,7 +254,7 @@ impl<F, S: Send + Sync + 'static> Server<F, S> {
             let head = RequestHead::take(&mut request, peer, route);
             request.extensions_mut().insert(head);
             let service = TowerToHyperService::new(self.filter.clone());
-            match AssertUnwindSafe(service.call(request)).catch_unwind().await {
+            match access.scope(AssertUnwindSafe(service.call(request)).catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
                 Err(_) => Problem::internal().with_cause("a handler panicked").into_response(),

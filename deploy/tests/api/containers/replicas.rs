@@ -1,6 +1,5 @@
 //! Scaling and rolling updates.
 
-use std::process::Command;
 use std::time::Duration;
 
 use reqwest::RequestBuilder;
@@ -8,7 +7,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::containers::{
-    ROOT, STALENESS_MAX, compose, container, containers, docker, inspect, printed, setting, wait_until_healthy,
+    STALENESS_MAX, compose, container, containers, docker, inspect, printed, script, setting, wait_until_healthy,
 };
 use crate::support::{Api, LoadClient, LoadGenerator, PASSWORD, TestUser, jpeg, registration, wait_until};
 
@@ -151,10 +150,14 @@ async fn no_request_fails_during_a_rolling_update() {
     load.add("register", Client { request: register, status: 201 });
     for service in ["auth-api", "media-server"] {
         let old = containers(service);
-        let rolled = Command::new(format!("{ROOT}/deploy/roll")).arg(service).output().unwrap();
-        printed(&rolled);
+        printed(&script(&[], "roll", &[service]));
         wait_until_healthy(service).await;
         assert!(containers(service).iter().all(|container| !old.contains(container)));
     }
-    assert_none_failed(load, "both services replaced").await;
+    printed(&script(&[], "roll", &["nginx"]));
+    // The documented commands work with containers of other numbers.
+    let keys = printed(&compose(&["run", "--rm", "-T", "--no-deps", "auth-api", "keys", "list"]));
+    assert!(keys.contains("signs"), "{keys}");
+    sleep(STALENESS_MAX).await;
+    assert_none_failed(load, "both services replaced, nginx reloaded").await;
 }
