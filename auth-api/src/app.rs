@@ -43,7 +43,7 @@ pub struct App {
 pub enum StartError {
     #[error("MEDIA_SECRET_FILE: {0}")]
     Secret(#[from] SecretError),
-    #[error("TOKEN_KEYS_DIR or TOKEN_SECRET_FILE: {0}")]
+    #[error(transparent)]
     Keys(#[from] KeyError),
     #[error("LISTEN: can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),

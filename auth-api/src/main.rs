@@ -10,7 +10,7 @@ use auth_api::pictures::outbox;
 use auth_api::pictures::reconcile::{self, Mode, Report};
 use auth_api::store::migrations::Migrated;
 use auth_api::tokens::key_set::{KeySet, KeyState};
-use auth_api::tokens::key_store;
+use auth_api::tokens::{KeySource, RefreshAlgorithm, TokenType, key_store};
 use auth_api::{routes, store};
 use shared::clock::Clock;
 use shared::command::Command;
@@ -26,8 +26,9 @@ Usage: auth-api serve | migrate | check | check-settings | keys list | keys rota
   check        checks the connections to Postgres, Redis and media-server with these settings
   check-settings
                checks these settings, their files and the memory that they need, without a connection
-  keys list    lists the signing keys and their states
-  keys rotate  generates a new signing key, which running replicas load, and removes retired keys; tokens stay valid
+  keys list    lists the signing keys of access tokens, the refresh secrets and their states
+  keys rotate  generates a new signing key and a new refresh secret, which running replicas load, and removes retired ones;
+               tokens stay valid
   pictures sweep
                reconciles the pictures stored by media-server with their owners, as the service does every
                ORPHAN_SWEEP_INTERVAL_SECONDS: lists users whose picture is missing, and enqueues the deletion of pictures
@@ -79,21 +80,33 @@ async fn check(config: Config) -> Result<(), StartError> {
 }
 
 fn list_keys(config: &Config) -> Result<(), StartError> {
-    print_states(&key_store::list(&config.tokens.keys, config.tokens.key_times())?);
+    for (token_type, source) in config.tokens.key_sources()? {
+        print_states(config, token_type, &key_store::list(source, config.tokens.key_times())?);
+    }
     Ok(())
 }
 
 fn rotate_keys(config: &Config) -> Result<(), StartError> {
     let (clock, random) = (Clock::system(), Random::system());
-    let rotated = key_store::rotate(&config.tokens.keys, config.tokens.key_times(), &clock, &random)?;
-    for kid in rotated.removed {
-        println!("{kid}  removed");
+    for (token_type, source) in config.tokens.key_sources()? {
+        let has_rotated = token_type == TokenType::Access && config.tokens.refresh_keys.is_some();
+        if has_rotated && matches!(source, KeySource::Secret(_)) {
+            println!("{token_type}  the secret in TOKEN_SECRET_FILE stays");
+            continue;
+        }
+        let rotated = key_store::rotate(source, config.tokens.key_times(), &clock, &random)?;
+        for kid in rotated.removed {
+            println!("{token_type}  {kid}  removed");
+        }
+        print_states(config, token_type, &rotated.keys);
     }
-    print_states(&rotated.keys);
     Ok(())
 }
 
-fn print_states(keys: &KeySet) {
+fn print_states(config: &Config, token_type: TokenType, keys: &KeySet) {
+    if token_type == TokenType::Refresh && config.tokens.refresh_algorithm == RefreshAlgorithm::EdDsa {
+        println!("refresh  these secrets only verify: REFRESH_TOKEN_ALGORITHM=eddsa");
+    }
     let now = Clock::system().unix_seconds();
     for (key, state) in keys.states(now) {
         let state = match state {
@@ -102,7 +115,7 @@ fn print_states(keys: &KeySet) {
             KeyState::VerifyOnly { until } => format!("verifies, for {} s more", until.saturating_sub(now)),
             KeyState::Retired => "retired".to_owned(),
         };
-        println!("{}  {state}", key.kid());
+        println!("{token_type}  {}  {state}", key.kid());
     }
 }
 

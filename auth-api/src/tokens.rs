@@ -1,17 +1,20 @@
-//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725), signed with Ed25519 (RFC 8037) or a shared secret (HS256).
+//! Tokens: JSON Web Tokens (RFC 7519, RFC 8725).
 //!
-//! The algorithm is the key's, never the token's.
+//! Access tokens are signed with Ed25519 (RFC 8037), so that other services can verify them, or with a shared secret (HS256).
+//! Refresh tokens are HS256 under a secret that only auth-api has. The algorithm is the key's, never the token's.
 
 mod claims;
 mod key;
 mod key_files;
 pub mod key_set;
 pub mod key_store;
+mod refresh_secrets;
 
 pub use claims::{Claims, TokenError, TokenType};
 pub use key::KeyError;
 pub use key_store::{KeySource, KeyStore};
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,15 +37,59 @@ pub struct TokenConfig {
     /// Also the lifetime of a session that is not refreshed.
     pub refresh_lifetime: Duration,
     pub issuer: String,
+    /// The keys of access tokens.
     pub keys: KeySource,
+    /// The secrets of refresh tokens. `None`: none is verified.
+    pub refresh_keys: Option<KeySource>,
+    pub refresh_algorithm: RefreshAlgorithm,
     /// Time between the creation of a key and its first signature.
     pub key_activation: Duration,
 }
 
 impl TokenConfig {
+    /// Returns where the keys of each type of token are stored.
+    pub fn key_sources(&self) -> Result<impl Iterator<Item = (TokenType, &KeySource)>, KeyError> {
+        let refresh = self.refresh_source()?.map(|source| (TokenType::Refresh, source));
+        Ok(refresh.into_iter().chain([(TokenType::Access, &self.keys)]))
+    }
+
+    /// Fails if refresh tokens are signed with a secret, and there is none.
+    fn refresh_source(&self) -> Result<Option<&KeySource>, KeyError> {
+        match (&self.refresh_keys, self.refresh_algorithm) {
+            (None, RefreshAlgorithm::Hs256) => Err(KeyError::NoRefreshSecret),
+            (source, _) => Ok(source.as_ref()),
+        }
+    }
+
     /// Returns the periods of a key's life.
     pub fn key_times(&self) -> KeyTimes {
         KeyTimes { activation: self.key_activation, token_lifetime: self.refresh_lifetime.max(self.access_lifetime) }
+    }
+}
+
+/// The algorithm of new refresh tokens. Those of both are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshAlgorithm {
+    /// They are signed with the keys of access tokens, as earlier releases did.
+    EdDsa,
+    /// They are signed with a secret of their own.
+    Hs256,
+}
+
+/// The text is neither `eddsa` nor `hs256`.
+#[derive(Debug, thiserror::Error)]
+#[error("no such algorithm")]
+pub struct UnknownAlgorithm;
+
+impl FromStr for RefreshAlgorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
+        match text {
+            "eddsa" => Ok(Self::EdDsa),
+            "hs256" => Ok(Self::Hs256),
+            _ => Err(UnknownAlgorithm),
+        }
     }
 }
 
@@ -64,7 +111,9 @@ pub struct TokenPair {
 /// Signs and verifies tokens.
 #[derive(Debug)]
 pub struct Tokens {
+    /// Those of access tokens; they also verify the refresh tokens that earlier releases signed with them.
     keys: KeyStore,
+    refresh_keys: Option<KeyStore>,
     config: TokenConfig,
     clock: Clock,
     /// Verified tokens by digest: a signature costs more than the rest of `GET me`.
@@ -96,15 +145,28 @@ const TOKEN_BYTES_MAX: usize = 2048;
 const JWKS_MAX_AGE_MAX: Duration = Duration::from_mins(5);
 
 impl Tokens {
-    /// Opens the keys of `config`; generates the first one if there is none.
+    /// Opens the keys of `config`; generates the first signing key if there is none.
     pub fn open(config: TokenConfig, clock: Clock, random: &Random) -> Result<Self, KeyError> {
-        let keys = KeyStore::open(&config.keys, config.key_times(), &clock, random)?;
-        Ok(Self::new(keys, config, clock))
+        let open = |source: &KeySource| KeyStore::open(source, config.key_times(), &clock, random);
+        let (refresh_keys, keys) = (config.refresh_source()?.map(open).transpose()?, open(&config.keys)?);
+        if refresh_keys.as_ref().is_some_and(|refresh_keys| refresh_keys.shares_a_key_with(&keys)) {
+            return Err(KeyError::RefreshSecretShared);
+        }
+        Ok(Self::new(keys, refresh_keys, config, clock))
     }
 
-    /// Signs and verifies with `keys`.
-    pub fn new(keys: KeyStore, config: TokenConfig, clock: Clock) -> Self {
-        Self { keys, config, clock, verified: verified_cache() }
+    /// Signs and verifies with these keys.
+    pub fn new(keys: KeyStore, refresh_keys: Option<KeyStore>, config: TokenConfig, clock: Clock) -> Self {
+        Self { keys, refresh_keys, config, clock, verified: verified_cache() }
+    }
+
+    fn stores(&self) -> impl Iterator<Item = &KeyStore> {
+        self.refresh_keys.iter().chain([&self.keys])
+    }
+
+    /// Returns a number that changes with the keys. Read it before them.
+    fn key_version(&self) -> u64 {
+        self.stores().map(KeyStore::version).sum()
     }
 
     /// Returns the public keys of all tokens that may be valid, and how long clients may cache them.
@@ -117,7 +179,13 @@ impl Tokens {
     pub async fn watch_keys(&self) {
         loop {
             tokio::time::sleep(self.keys.reload_interval()).await;
-            self.keys.reload().await;
+            self.reload_keys().await;
+        }
+    }
+
+    async fn reload_keys(&self) {
+        for store in self.stores() {
+            store.reload().await;
         }
     }
 
@@ -126,7 +194,7 @@ impl Tokens {
         self.config.refresh_lifetime
     }
 
-    /// Signs a pair of tokens. Deterministic: the same key and arguments give the same bytes.
+    /// Signs a pair of tokens. Deterministic: the same keys and arguments give the same bytes.
     pub fn pair(&self, session: SessionId, refresh_jti: Uuid, issued: IssueTimes) -> Result<TokenPair, KeyError> {
         let claims = |token_type, jti, iat: u64, lifetime: Duration| Claims {
             token_type,
@@ -149,10 +217,15 @@ impl Tokens {
         })
     }
 
+    /// Signs with the key that was active at the token's `iat`, which is the same on every replica: a refresh token that is
+    /// issued again, within the grace period, is the same although its key was replaced in between.
     fn sign(&self, claims: Claims) -> Result<String, KeyError> {
-        let key_version = self.keys.version();
-        let keys = self.keys.current();
-        let token = keys.signing(self.clock.unix_seconds()).ok_or(KeyError::NoKey)?.sign(&claims)?;
+        let store = match (&self.refresh_keys, self.config.refresh_algorithm) {
+            (Some(refresh_keys), RefreshAlgorithm::Hs256) if claims.token_type == TokenType::Refresh => refresh_keys,
+            _ => &self.keys,
+        };
+        let key_version = self.key_version();
+        let token = store.current().signing(claims.iat).ok_or(KeyError::NoKey)?.sign(&claims)?;
         let signed = VerifiedToken { claims, key_retires_at: u64::MAX, key_version };
         self.verified.insert(digest(&token), Arc::new(signed));
         Ok(token)
@@ -164,7 +237,7 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         let digest = digest(token);
-        let (now, version) = (self.clock.unix_seconds(), self.keys.version());
+        let (now, version) = (self.clock.unix_seconds(), self.key_version());
         let cached =
             self.verified.get(&digest).filter(|token| token.key_version == version && now < token.key_retires_at);
         let verified = if let Some(cached) = cached {
@@ -186,17 +259,20 @@ impl Tokens {
     async fn verify_signature(&self, token: &str, now: u64) -> Result<VerifiedToken, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         let kid = header.kid.filter(|kid| kid.len() <= key::KID_BYTES_MAX).ok_or(TokenError::Invalid)?;
-        if self.keys.current().verifying(&kid, now).is_none() {
+        if !self.stores().any(|store| store.current().verifying(&kid, now).is_some()) {
             // Another replica may have signed with a key that is not loaded here yet.
-            self.keys.reload().await;
+            self.reload_keys().await;
         }
         // The version before the keys: if they change in between, the cached token is of an outdated version.
-        let key_version = self.keys.version();
-        let keys = self.keys.current();
-        let (key, state) = keys.verifying(&kid, now).ok_or(TokenError::Invalid)?;
-        let claims = key.verify(token, &self.config.issuer)?;
-        let key_retires_at = if let KeyState::VerifyOnly { until } = state { until } else { u64::MAX };
-        Ok(VerifiedToken { claims, key_retires_at, key_version })
+        let key_version = self.key_version();
+        for keys in self.stores().map(KeyStore::current) {
+            if let Some((key, state)) = keys.verifying(&kid, now) {
+                let claims = key.verify(token, &self.config.issuer)?;
+                let key_retires_at = if let KeyState::VerifyOnly { until } = state { until } else { u64::MAX };
+                return Ok(VerifiedToken { claims, key_retires_at, key_version });
+            }
+        }
+        Err(TokenError::Invalid)
     }
 }
 

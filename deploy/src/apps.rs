@@ -63,6 +63,7 @@ fn auth_api_settings(config: &StackConfig) -> Vec<(String, String)> {
         ("MEDIA_URL", format!("http://127.0.0.1:{media_internal}")),
         ("MEDIA_SECRET_FILE", path(&config.secrets.media.path)),
         ("TOKEN_KEYS_DIR", path(&config.data.join("keys"))),
+        ("REFRESH_SECRET_FILE", path(&config.secrets.refresh.path)),
         ("LOG_FORMAT", "json".to_owned()),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value));

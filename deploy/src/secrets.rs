@@ -1,4 +1,4 @@
-//! Secrets of the stack: generated on the first start, in `DIR/secrets`, readable by its account only.
+//! Secrets of the stack: missing ones are generated at each start, readable by its account only.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub(crate) struct Secrets {
     pub(crate) redis: SecretFile,
     /// Token with which auth-api authenticates to media-server.
     pub(crate) media: SecretFile,
+    /// Signs refresh tokens. In the directory of keys, where auth-api rotates it.
+    pub(crate) refresh: SecretFile,
 }
 
 impl Secrets {
@@ -34,7 +36,7 @@ impl Secrets {
     pub(crate) fn open(data: &DataDir, account: &Account) -> Result<Self, Error> {
         let random = Random::system();
         let secret = |name: &str| {
-            let path = data.join("secrets").join(name);
+            let path = data.join(name);
             if !path.exists() {
                 write_private(&path, &hex::encode(random.bytes::<32>()), Some(account))?;
             }
@@ -42,10 +44,11 @@ impl Secrets {
             Ok(SecretFile { path, value })
         };
         Ok(Self {
-            postgres: secret("postgres-password")?,
-            users: secret("users-password")?,
-            redis: secret("redis-password")?,
-            media: secret("media-secret")?,
+            postgres: secret("secrets/postgres-password")?,
+            users: secret("secrets/users-password")?,
+            redis: secret("secrets/redis-password")?,
+            media: secret("secrets/media-secret")?,
+            refresh: secret("keys/refresh-secret")?,
         })
     }
 }

@@ -20,6 +20,18 @@ pub(super) fn tokens(settings: &mut Settings) -> Result<TokenConfig, SettingErro
         )?,
         issuer: settings.text("TOKEN_ISSUER", "users", "iss claim of tokens; tokens of another issuer are rejected"),
         keys: keys(settings),
+        refresh_keys: settings
+            .optional_path(
+                "REFRESH_SECRET_FILE",
+                "file with the secrets that sign refresh tokens (HS256), shared by replicas: 32 bytes or more, as by `openssl rand -hex 32`; `auth-api keys rotate` adds another; required unless REFRESH_TOKEN_ALGORITHM is eddsa",
+            )
+            .map(KeySource::RefreshSecrets),
+        refresh_algorithm: settings.parsed(
+            "REFRESH_TOKEN_ALGORITHM",
+            "hs256",
+            "eddsa or hs256",
+            "how new refresh tokens are signed: hs256, or eddsa, which is by the keys of access tokens, as earlier releases did; tokens of both are valid",
+        )?,
         key_activation: settings.seconds(
             "TOKEN_KEY_ACTIVATION_SECONDS",
             600,

@@ -15,6 +15,15 @@ pub enum TokenType {
     Refresh,
 }
 
+impl std::fmt::Display for TokenType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+        })
+    }
+}
+
 /// The claims of a token. All are required and typed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {

@@ -1,16 +1,17 @@
-//! A signing key. The algorithm is the key's, never the token's.
+//! A signing key. The algorithm and the type of its tokens are the key's, never the token's.
 
 use std::path::PathBuf;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use sha2::{Digest as _, Sha256};
 use shared::secret::SecretError;
 
-use super::claims::{Claims, TokenError};
+use super::claims::{Claims, TokenError, TokenType};
 
 /// Longest `kid`, in bytes.
 pub(super) const KID_BYTES_MAX: usize = 64;
@@ -18,19 +19,33 @@ pub(super) const KID_BYTES_MAX: usize = 64;
 /// Shortest secret for HS256, in bytes (RFC 7518, section 3.2).
 pub(super) const HMAC_SECRET_BYTES_MIN: usize = 32;
 
-/// Why keys can't be loaded or used.
+/// Why keys can't be loaded or used: one line that names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("signing keys in {0}: {1}")]
+    #[error("TOKEN_KEYS_DIR: signing keys in {0}: {1}")]
     Io(PathBuf, std::io::Error),
-    #[error("{0} holds no Ed25519 private key in PKCS#8 PEM")]
+    #[error("TOKEN_KEYS_DIR: {0} holds no Ed25519 private key in PKCS#8 PEM")]
     NotAKey(PathBuf),
-    #[error(transparent)]
+    #[error("TOKEN_SECRET_FILE: {0}")]
     Secret(#[from] SecretError),
-    #[error("{0} holds fewer than {HMAC_SECRET_BYTES_MIN} bytes: fill it with random ones")]
+    #[error("TOKEN_SECRET_FILE: {0} holds fewer than {HMAC_SECRET_BYTES_MIN} bytes: fill it with random ones")]
     SecretTooShort(PathBuf),
-    #[error("tokens are signed with a secret: there are no keys to list or to rotate")]
+    #[error("TOKEN_SECRET_FILE: tokens are signed with this secret, there are no keys to rotate")]
     NoDirectory,
+    #[error(
+        "REFRESH_SECRET_FILE is not set: set it to a file made by `openssl rand -hex 32`, or set REFRESH_TOKEN_ALGORITHM=eddsa"
+    )]
+    NoRefreshSecret,
+    #[error("REFRESH_SECRET_FILE: can't read {0}: {1}; `openssl rand -hex 32` makes one")]
+    RefreshSecretUnreadable(PathBuf, std::io::Error),
+    #[error(
+        "REFRESH_SECRET_FILE: {0} holds a secret of fewer than {HMAC_SECRET_BYTES_MIN} bytes, or none; `openssl rand -hex 32` makes one"
+    )]
+    RefreshSecretTooShort(PathBuf),
+    #[error("REFRESH_SECRET_FILE: can't replace {0}: {1}; rotate where the file and its directory are writable")]
+    RefreshSecretNotReplaced(PathBuf, std::io::Error),
+    #[error("REFRESH_SECRET_FILE holds the secret of TOKEN_SECRET_FILE; `openssl rand -hex 32` makes another")]
+    RefreshSecretShared,
     #[error("there is no signing key")]
     NoKey,
     #[error("signing failed: {0}")]
@@ -42,6 +57,8 @@ pub struct Key {
     kid: String,
     created_at: u64,
     algorithm: Algorithm,
+    /// The only type of its tokens. `None`: both, because earlier releases signed refresh tokens with the keys of access tokens.
+    token_type: Option<TokenType>,
     /// The encoded header of its tokens.
     header: String,
     signer: Signer,
@@ -51,7 +68,7 @@ pub struct Key {
 /// The private key.
 enum Signer {
     Ed25519(Ed25519KeyPair),
-    Hmac(EncodingKey),
+    Hmac(Box<hmac::Key>),
 }
 
 impl std::fmt::Debug for Key {
@@ -66,22 +83,27 @@ impl Key {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
         let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
         let kid = Some(kid).filter(|kid| kid.len() <= KID_BYTES_MAX)?;
-        Self::new(kid.to_owned(), Algorithm::EdDSA, Signer::Ed25519(pair), decoding)
+        Self::new(kid.to_owned(), created_at(kid), Algorithm::EdDSA, Signer::Ed25519(pair), decoding)
     }
 
-    fn new(kid: String, algorithm: Algorithm, signer: Signer, decoding: DecodingKey) -> Option<Self> {
+    fn new(kid: String, created_at: u64, algorithm: Algorithm, signer: Signer, decoding: DecodingKey) -> Option<Self> {
         let header = Header { kid: Some(kid.clone()), ..Header::new(algorithm) };
         let header = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).ok()?);
-        Some(Self { created_at: created_at(&kid), kid, algorithm, header, signer, decoding })
+        Some(Self { kid, created_at, algorithm, token_type: None, header, signer, decoding })
     }
 
     /// Returns the key of a shared secret. The `kid` is derived from a digest: it distinguishes secrets and reveals none.
-    pub(super) fn hmac(secret: &[u8]) -> Option<Self> {
+    pub(super) fn hmac(secret: &[u8], created_at: u64) -> Option<Self> {
         let digest = Sha256::new().chain_update("kid\0").chain_update(secret).finalize();
         let mut kid = hex::encode(digest);
         kid.truncate(16);
-        let signer = Signer::Hmac(EncodingKey::from_secret(secret));
-        Self::new(kid, Algorithm::HS256, signer, DecodingKey::from_secret(secret))
+        let signer = Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
+        Self::new(kid, created_at, Algorithm::HS256, signer, DecodingKey::from_secret(secret))
+    }
+
+    /// Returns the key of a refresh secret: of HS256, and of refresh tokens only.
+    pub(super) fn refresh(secret: &[u8], created_at: u64) -> Option<Self> {
+        Some(Self { token_type: Some(TokenType::Refresh), ..Self::hmac(secret, created_at)? })
     }
 
     /// Returns its id in token headers and in the JWKS.
@@ -100,24 +122,35 @@ impl Key {
         let mut token = self.header.clone();
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
+        let (ed25519, hmac);
         let signature = match &self.signer {
-            Signer::Ed25519(pair) => URL_SAFE_NO_PAD.encode(pair.sign(token.as_bytes())),
-            Signer::Hmac(key) => jsonwebtoken::crypto::sign(token.as_bytes(), key, self.algorithm)?,
+            Signer::Ed25519(pair) => {
+                ed25519 = pair.sign(token.as_bytes());
+                ed25519.as_ref()
+            }
+            Signer::Hmac(key) => {
+                hmac = hmac::sign(key, token.as_bytes());
+                hmac.as_ref()
+            }
         };
         token.push('.');
-        token.push_str(&signature);
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
 
-    /// Verifies signature and issuer, not the expiration.
+    /// Verifies signature and issuer, and that it signs tokens of this type; not the expiration.
     pub(super) fn verify(&self, token: &str, issuer: &str) -> Result<Claims, TokenError> {
         let mut validation = Validation::new(self.algorithm);
         // serde checks that every claim is there and has its type.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         validation.set_issuer(&[issuer]);
-        let data = jsonwebtoken::decode(token, &self.decoding, &validation).map_err(|_| TokenError::Invalid)?;
-        Ok(data.claims)
+        let claims: Claims =
+            jsonwebtoken::decode(token, &self.decoding, &validation).map_err(|_| TokenError::Invalid)?.claims;
+        if self.token_type.is_some_and(|only| only != claims.token_type) {
+            return Err(TokenError::Invalid);
+        }
+        Ok(claims)
     }
 
     /// Returns the public key (RFC 7517; Ed25519: RFC 8037, section 2); `None` for a shared secret.
@@ -162,7 +195,8 @@ mod tests {
 
     #[test]
     fn shared_secret_has_no_jwk() {
-        assert_eq!(Key::hmac(&[7; 32]).unwrap().jwk(), None);
-        assert_ne!(Key::hmac(&[7; 32]).unwrap().kid(), Key::hmac(&[8; 32]).unwrap().kid());
+        assert_eq!(Key::hmac(&[7; 32], 0).unwrap().jwk(), None);
+        assert_eq!(Key::refresh(&[7; 32], 0).unwrap().jwk(), None);
+        assert_ne!(Key::hmac(&[7; 32], 0).unwrap().kid(), Key::hmac(&[8; 32], 0).unwrap().kid());
     }
 }

@@ -3,9 +3,9 @@
 //! Files are named `<kid>.pem`, keys `<creation time in Unix seconds>-<random>`. An operator's own file may have any name:
 //! without a time its key counts as the oldest.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,52 +79,73 @@ impl KeyFiles {
 
     /// Waits for the exclusive lock.
     pub(super) fn lock(&self) -> Result<Lock, KeyError> {
-        let lock = || {
-            let path = self.0.join(".lock");
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-            self.give_to_owner(&file)?;
-            file.lock()?;
-            Ok(Lock(file))
-        };
-        lock().map_err(|error| self.failed(error))
+        lock(&self.0).map_err(|error| self.failed(error))
     }
 
-    /// Creates a key and returns its `kid`. Written under a temporary name and renamed, so that it is never read in part.
+    /// Creates a key and returns its `kid`.
     pub(super) fn create(&self, _: &Lock, clock: &Clock, random: &Random) -> Result<String, KeyError> {
         let times: Vec<u64> = self.list()?.iter().map(|(kid, _)| created_at(kid)).collect();
-        let mut created_at = clock.unix_seconds();
-        // Two keys of the same second would have no order.
-        while times.contains(&created_at) {
-            created_at += 1;
-        }
+        let kid = format!("{}-{}", creation_time(clock, &times), hex::encode(random.bytes::<8>()));
+        let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes())));
         let create = || {
-            let unique = hex::encode(random.bytes::<8>());
-            let draft = self.0.join(format!(".{unique}.draft"));
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes()))).as_bytes())?;
-            self.give_to_owner(&file)?;
-            file.sync_all()?;
-            let kid = format!("{created_at}-{unique}");
-            fs::rename(&draft, self.0.join(format!("{kid}.pem")))?;
-            File::open(&self.0)?.sync_all()?;
-            Ok(kid)
+            // An operator may create keys as another account than the service's.
+            let directory = fs::metadata(&self.0)?;
+            replace(&self.0.join(format!("{kid}.pem")), pem.as_bytes(), &directory, 0o600, random)
         };
-        create().map_err(|error| self.failed(error))
+        create().map_err(|error| self.failed(error))?;
+        Ok(kid)
     }
 
     pub(super) fn remove(&self, _: &Lock, kid: &str) -> Result<(), KeyError> {
         fs::remove_file(self.0.join(format!("{kid}.pem"))).map_err(|error| self.failed(error))
     }
 
-    /// Gives the file to the directory's owner: an operator may create keys as another account than the service's.
-    fn give_to_owner(&self, file: &File) -> io::Result<()> {
-        let (wanted, is) = (fs::metadata(&self.0)?, file.metadata()?);
-        if wanted.uid() == is.uid() { Ok(()) } else { fchown(file, Some(wanted.uid()), Some(wanted.gid())) }
-    }
-
     fn failed(&self, error: io::Error) -> KeyError {
         KeyError::Io(self.0.to_path_buf(), error)
     }
+}
+
+/// Waits for the exclusive lock of a directory.
+pub(super) fn lock(directory: &Path) -> io::Result<Lock> {
+    let path = directory.join(".lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    give_to(&file, &fs::metadata(directory)?)?;
+    file.lock()?;
+    Ok(Lock(file))
+}
+
+/// Writes a file under a temporary name and renames it, so that it is never read in part; gives it to the account of `owner`.
+pub(super) fn replace(path: &Path, content: &[u8], owner: &Metadata, mode: u32, random: &Random) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidFilename)?;
+    let draft = directory.join(format!(".{}.draft", hex::encode(random.bytes::<8>())));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(content)?;
+    give_to(&file, owner)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn give_to(file: &File, owner: &Metadata) -> io::Result<()> {
+    let is = file.metadata()?;
+    if owner.uid() != is.uid() {
+        return fchown(file, Some(owner.uid()), Some(owner.gid()));
+    }
+    if owner.gid() != is.gid() {
+        // An account that is not in the group may not set it; it still owns the file.
+        let _ = fchown(file, None, Some(owner.gid()));
+    }
+    Ok(())
+}
+
+/// Returns the creation time of a new key, now or later: two keys of the same second would have no order.
+pub(super) fn creation_time(clock: &Clock, existing: &[u64]) -> u64 {
+    let mut time = clock.unix_seconds();
+    while existing.contains(&time) {
+        time += 1;
+    }
+    time
 }
 
 fn read(kid: &str, path: &Path) -> Result<Arc<Key>, KeyError> {

@@ -1,7 +1,7 @@
 //! An immutable set of keys, and the state of each.
 //!
-//! A key is published when it is created, signs after the activation period, and verifies until every token that it signed
-//! has expired. So no service meets a token of a key that it could not know:
+//! A key is published when it is created (a refresh secret: loaded by every replica), signs after the activation period, and
+//! verifies until every token that it signed has expired. So no service meets a token of a key that it could not know:
 //!
 //! ```text
 //! pending ── activation ──▶ active ── activation of the next key ──▶ verify-only ── token lifetime + skew margin ──▶ retired
@@ -59,9 +59,14 @@ impl KeySet {
         self.times
     }
 
-    /// Returns the active key.
-    pub(super) fn signing(&self, now: u64) -> Option<&Key> {
-        self.keys.get(self.signing_at(now)).map(Arc::as_ref)
+    /// Returns what identifies each key.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.keys.iter().map(|key| (key.kid(), key.created_at()))
+    }
+
+    /// Returns the key that was active at this time.
+    pub(super) fn signing(&self, at: u64) -> Option<&Key> {
+        self.keys.get(self.signing_at(at)).map(Arc::as_ref)
     }
 
     /// Returns the key of this `kid` unless it is retired.

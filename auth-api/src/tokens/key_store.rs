@@ -1,7 +1,7 @@
 //! The loaded keys of this replica, their reload and their rotation.
 //!
-//! Replicas share a directory of keys and reload it periodically; [`super::key_set`] explains why no replica signs with a
-//! key that another has not loaded.
+//! Replicas share a directory of signing keys and a file of refresh secrets, and reload them periodically; [`super::key_set`]
+//! explains why no replica signs with a key that another has not loaded.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,14 +18,41 @@ use tokio::time::timeout;
 use super::key::{HMAC_SECRET_BYTES_MIN, Key, KeyError, pkcs8};
 use super::key_files::KeyFiles;
 use super::key_set::{KeySet, KeyState, KeyTimes};
+use super::refresh_secrets;
 
 /// Where keys are stored.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// A directory of Ed25519 keys.
     Directory(PathBuf),
-    /// A file with a secret for HS256.
+    /// A file with a secret for HS256. It is read once.
     Secret(PathBuf),
+    /// A file with the secrets of refresh tokens.
+    RefreshSecrets(PathBuf),
+}
+
+impl KeySource {
+    fn read(&self) -> Result<Vec<Arc<Key>>, KeyError> {
+        match self {
+            Self::Directory(directory) => KeyFiles::new(directory).read_all(),
+            Self::Secret(path) => {
+                let secret = Secret::read(path)?;
+                if secret.expose().len() < HMAC_SECRET_BYTES_MIN {
+                    return Err(KeyError::SecretTooShort(path.clone()));
+                }
+                Ok(vec![Arc::new(Key::hmac(secret.expose().as_bytes(), 0).ok_or(KeyError::NoKey)?)])
+            }
+            Self::RefreshSecrets(path) => refresh_secrets::read(path),
+        }
+    }
+
+    /// Reads the keys that are not in `known`, and returns all.
+    fn read_new(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
+        match self {
+            Self::Directory(directory) => KeyFiles::new(directory).read_new(known),
+            Self::Secret(_) | Self::RefreshSecrets(_) => self.read(),
+        }
+    }
 }
 
 /// The live, reloadable key set.
@@ -34,12 +61,13 @@ pub struct KeyStore {
     keys: RwLock<Arc<KeySet>>,
     /// Incremented with each change.
     version: AtomicU64,
-    files: Option<KeyFiles>,
+    /// `None`: they never change.
+    source: Option<KeySource>,
     reload: Mutex<Reload>,
     clock: Clock,
 }
 
-/// The reload of the directory; single-flight.
+/// The reload of the source; single-flight.
 #[derive(Debug, Default)]
 struct Reload {
     task: Option<JoinHandle<Result<Vec<Arc<Key>>, KeyError>>>,
@@ -59,21 +87,11 @@ const RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(10);
 impl KeyStore {
     /// Opens the keys; generates the first one if there is none.
     pub fn open(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Self, KeyError> {
-        match source {
-            KeySource::Directory(directory) => {
-                let files = KeyFiles::new(directory);
-                files.create_first(clock, random)?;
-                Ok(Self::new(KeySet::new(files.read_all()?, times), Some(files), clock))
-            }
-            KeySource::Secret(path) => {
-                let secret = Secret::read(path)?;
-                if secret.expose().len() < HMAC_SECRET_BYTES_MIN {
-                    return Err(KeyError::SecretTooShort(path.clone()));
-                }
-                let key = Key::hmac(secret.expose().as_bytes()).ok_or(KeyError::NoKey)?;
-                Ok(Self::new(KeySet::new(vec![Arc::new(key)], times), None, clock))
-            }
+        if let KeySource::Directory(directory) = source {
+            KeyFiles::new(directory).create_first(clock, random)?;
         }
+        let reloaded = Some(source).filter(|source| !matches!(source, KeySource::Secret(_)));
+        Ok(Self::new(KeySet::new(source.read()?, times), reloaded.cloned(), clock))
     }
 
     /// Returns a store with one key of a fixed seed, for tests.
@@ -83,11 +101,11 @@ impl KeyStore {
         Ok(Self::new(KeySet::new(vec![Arc::new(key)], times), None, &Clock::system()))
     }
 
-    fn new(keys: KeySet, files: Option<KeyFiles>, clock: &Clock) -> Self {
+    fn new(keys: KeySet, source: Option<KeySource>, clock: &Clock) -> Self {
         Self {
             keys: RwLock::new(Arc::new(keys)),
             version: AtomicU64::new(0),
-            files,
+            source,
             reload: Mutex::default(),
             clock: clock.clone(),
         }
@@ -103,15 +121,19 @@ impl KeyStore {
         self.version.load(Ordering::SeqCst)
     }
 
+    pub(super) fn shares_a_key_with(&self, other: &Self) -> bool {
+        self.current().ids().any(|(kid, _)| other.current().ids().any(|(other, _)| other == kid))
+    }
+
     /// Returns the time between two reloads, a fraction of the activation period.
     pub(super) fn reload_interval(&self) -> Duration {
         (self.current().times().activation / 4).min(RELOAD_INTERVAL_MAX)
     }
 
-    /// Reloads the directory unless the last reload has just started. An unreadable or empty directory changes nothing: the
-    /// loaded keys stay in use.
+    /// Reloads the keys unless the last reload has just started. An unreadable or empty source changes nothing: the loaded
+    /// keys stay in use.
     pub(super) async fn reload(&self) {
-        let Some(files) = &self.files else { return };
+        let Some(source) = &self.source else { return };
         let mut reload = self.reload.lock().await;
         if reload.task.is_none() {
             let (now, pause) = (self.clock.unix_millis(), RELOAD_PAUSE.min(self.reload_interval()));
@@ -119,9 +141,9 @@ impl KeyStore {
             if reload.started_at.is_some_and(|started| u128::from(now.wrapping_sub(started)) < pause.as_millis()) {
                 return;
             }
-            let (files, known) = (files.clone(), self.current());
+            let (source, known) = (source.clone(), self.current());
             reload.started_at = Some(now);
-            reload.task = Some(tokio::task::spawn_blocking(move || files.read_new(known.keys())));
+            reload.task = Some(tokio::task::spawn_blocking(move || source.read_new(known.keys())));
         }
         let Some(task) = &mut reload.task else { return };
         // On timeout the blocking read continues and the next caller awaits the same task: a hung disk ties up one thread.
@@ -139,7 +161,7 @@ impl KeyStore {
         let keys = KeySet::new(keys, loaded.times());
         if keys.keys().is_empty() {
             tracing::warn!("no signing keys in the directory; the loaded keys stay in use");
-        } else if !keys.keys().iter().map(|key| key.kid()).eq(loaded.keys().iter().map(|key| key.kid())) {
+        } else if !keys.ids().eq(loaded.ids()) {
             tracing::info!(keys = ?keys.keys(), "reloaded the signing keys");
             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
             self.version.fetch_add(1, Ordering::SeqCst);
@@ -159,7 +181,15 @@ pub struct Rotated {
 
 /// Generates a new key and removes the retired ones.
 pub fn rotate(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Rotated, KeyError> {
-    let files = KeyFiles::new(directory(source)?);
+    match source {
+        KeySource::Directory(directory) => rotate_directory(directory, times, clock, random),
+        KeySource::Secret(_) => Err(KeyError::NoDirectory),
+        KeySource::RefreshSecrets(path) => refresh_secrets::rotate(path, times, clock, random),
+    }
+}
+
+fn rotate_directory(directory: &Path, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Rotated, KeyError> {
+    let files = KeyFiles::new(directory);
     let lock = files.lock()?;
     let kid = files.create(&lock, clock, random)?;
     let keys = KeySet::new(files.read_all()?, times);
@@ -175,14 +205,7 @@ pub fn rotate(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Rando
 
 /// Reads the keys.
 pub fn list(source: &KeySource, times: KeyTimes) -> Result<KeySet, KeyError> {
-    Ok(KeySet::new(KeyFiles::new(directory(source)?).read_all()?, times))
-}
-
-fn directory(source: &KeySource) -> Result<&Path, KeyError> {
-    match source {
-        KeySource::Directory(directory) => Ok(directory),
-        KeySource::Secret(_) => Err(KeyError::NoDirectory),
-    }
+    Ok(KeySet::new(source.read()?, times))
 }
 
 #[cfg(test)]

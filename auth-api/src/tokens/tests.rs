@@ -1,3 +1,6 @@
+use jsonwebtoken::Algorithm;
+
+use super::key::Key;
 use super::key_store::tests::Directory;
 use super::*;
 
@@ -7,13 +10,32 @@ fn config(keys: KeySource) -> TokenConfig {
         refresh_lifetime: Duration::from_hours(1),
         issuer: "users".to_owned(),
         keys,
+        refresh_keys: None,
+        refresh_algorithm: RefreshAlgorithm::EdDsa,
         key_activation: Duration::from_mins(10),
     }
 }
 
+const REFRESH_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Signing keys and a refresh secret in a directory.
+fn config_with_secret(directory: &Directory, refresh_algorithm: RefreshAlgorithm) -> TokenConfig {
+    let path = directory.path().join("refresh-secret");
+    if !path.exists() {
+        std::fs::write(&path, REFRESH_SECRET).unwrap();
+    }
+    let refresh_keys = Some(KeySource::RefreshSecrets(path));
+    TokenConfig { refresh_keys, refresh_algorithm, ..config(directory.source()) }
+}
+
+fn rotate(config: &TokenConfig, clock: &Clock) -> Vec<key_store::Rotated> {
+    let sources = config.key_sources().unwrap();
+    sources.map(|(_, s)| key_store::rotate(s, config.key_times(), clock, &Random::system()).unwrap()).collect()
+}
+
 fn tokens(clock: &Clock) -> Tokens {
     let nowhere = KeySource::Directory("nowhere".into());
-    Tokens::new(KeyStore::from_seed([7; 32]).unwrap(), config(nowhere), clock.clone())
+    Tokens::new(KeyStore::from_seed([7; 32]).unwrap(), None, config(nowhere), clock.clone())
 }
 
 fn session() -> SessionId {
@@ -45,14 +67,202 @@ fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
 }
 
 #[tokio::test]
-async fn token_of_the_other_type_is_rejected() {
-    let clock = Clock::system();
-    let (signer, reader) = (tokens(&clock), tokens(&clock));
-    let pair = pair(&signer, &clock);
-    for tokens in [&signer, &reader] {
-        assert_eq!(tokens.verify(&pair.refresh, TokenType::Access).await.unwrap_err(), TokenError::WrongType);
-        assert_eq!(tokens.verify(&pair.access, TokenType::Refresh).await.unwrap_err(), TokenError::WrongType);
+async fn token_of_the_other_type_is_rejected_in_every_combination_of_algorithms() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "x".repeat(32)).unwrap();
+    for keys in [directory.source(), KeySource::Secret(secret)] {
+        for refresh_algorithm in [RefreshAlgorithm::EdDsa, RefreshAlgorithm::Hs256] {
+            let config = TokenConfig { keys: keys.clone(), ..config_with_secret(&directory, refresh_algorithm) };
+            let open = || Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+            let (signer, reader) = (open(), open());
+            let pair = pair(&signer, &clock);
+            for tokens in [&signer, &reader] {
+                assert_eq!(tokens.verify(&pair.refresh, TokenType::Access).await.unwrap_err(), TokenError::WrongType);
+                assert_eq!(tokens.verify(&pair.access, TokenType::Refresh).await.unwrap_err(), TokenError::WrongType);
+                assert!(tokens.verify(&pair.refresh, TokenType::Refresh).await.is_ok());
+                assert!(tokens.verify(&pair.access, TokenType::Access).await.is_ok());
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn refresh_secret_is_not_published_and_signs_refresh_tokens_only() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let tokens = Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+    let pair = pair(&tokens, &clock);
+    let algorithm = |token| jsonwebtoken::decode_header(token).unwrap().alg;
+    assert_eq!((algorithm(&pair.refresh), algorithm(&pair.access)), (Algorithm::HS256, Algorithm::EdDSA));
+    let published = tokens.public_keys().0.keys;
+    assert_eq!((published.len(), published[0].common.key_id.clone()), (1, Some(kid(&pair.access))));
+    let mut claims = tokens.verify(&pair.refresh, TokenType::Refresh).await.unwrap().claims.clone();
+    claims.token_type = TokenType::Access;
+    let forged = Key::refresh(REFRESH_SECRET.as_bytes(), 0).unwrap().sign(&claims).unwrap();
+    assert_eq!(kid(&forged), kid(&pair.refresh));
+    for expected in [TokenType::Access, TokenType::Refresh] {
+        assert_eq!(tokens.verify(&forged, expected).await.unwrap_err(), TokenError::Invalid);
+    }
+}
+
+#[tokio::test]
+async fn algorithm_of_a_token_is_not_trusted() {
+    use base64::Engine as _;
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let tokens = Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+    let pair = pair(&tokens, &clock);
+    let public_key = match &tokens.public_keys().0.keys[0].algorithm {
+        jsonwebtoken::jwk::AlgorithmParameters::OctetKeyPair(key) => key.x.clone(),
+        other => panic!("{other:?}"),
+    };
+    let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    for token in [&pair.refresh, &pair.access] {
+        let claims = token.split('.').nth(1).unwrap();
+        for alg in ["none", "HS256", "HS384", "EdDSA"] {
+            let header = serde_json::json!({ "typ": "JWT", "alg": alg, "kid": kid(token) });
+            let message = format!("{}.{claims}", base64.encode(header.to_string()));
+            let mut signatures = vec![String::new(), token.rsplit('.').next().unwrap().to_owned()];
+            for secret in [base64.decode(&public_key).unwrap(), public_key.clone().into(), kid(token).into()] {
+                let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+                signatures.push(base64.encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())));
+            }
+            for signature in signatures {
+                let forged = format!("{message}.{signature}");
+                for expected in [TokenType::Access, TokenType::Refresh] {
+                    let error = tokens.verify(&forged, expected).await.unwrap_err();
+                    assert_eq!(error, TokenError::Invalid, "{header} {signature}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn replicas_of_both_refresh_algorithms_verify_each_others_tokens() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let open = |config| Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+    let before = open(config(directory.source()));
+    let [eddsa, hs256] = [RefreshAlgorithm::EdDsa, RefreshAlgorithm::Hs256]
+        .map(|algorithm| open(config_with_secret(&directory, algorithm)));
+    for (signer, algorithm) in [(&before, Algorithm::EdDSA), (&eddsa, Algorithm::EdDSA), (&hs256, Algorithm::HS256)] {
+        let refresh = pair(signer, &clock).refresh;
+        assert_eq!(jsonwebtoken::decode_header(&refresh).unwrap().alg, algorithm);
+        for reader in [&eddsa, &hs256] {
+            assert!(reader.verify(&refresh, TokenType::Refresh).await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_refresh_tokens_under_the_secret_of_access_tokens_stay_valid() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "x".repeat(32)).unwrap();
+    let keys = KeySource::Secret(secret);
+    let open = |config| Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+    let older = pair(&open(config(keys.clone())), &clock).refresh;
+    let tokens = open(TokenConfig { keys, ..config_with_secret(&directory, RefreshAlgorithm::Hs256) });
+    assert!(tokens.verify(&older, TokenType::Refresh).await.is_ok());
+    let newer = pair(&tokens, &clock);
+    assert!(kid(&newer.refresh) != kid(&older) && kid(&newer.access) == kid(&older));
+}
+
+#[tokio::test]
+async fn replaced_refresh_secret_verifies_until_its_last_token_expires() {
+    let (directory, clock) = (Directory::new(), Clock::manual(1_000_000_000_000));
+    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let replica = || Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+    let (one, other) = (replica(), replica());
+    let before = kid(&pair(&one, &clock).refresh);
+    let rotated = rotate(&config, &clock).remove(0);
+    reload(&one, &clock).await;
+    clock.advance(Duration::from_secs(589));
+    let last = pair(&one, &clock).refresh;
+    assert_eq!(kid(&last), before, "the new one is not active yet");
+    clock.advance(Duration::from_secs(1));
+    let after = pair(&one, &clock).refresh;
+    assert_eq!(kid(&after), rotated.kid);
+    // Not reloaded since the rotation: the unknown key id makes it reload.
+    assert!(other.verify(&after, TokenType::Refresh).await.is_ok());
+    assert!(other.verify(&last, TokenType::Refresh).await.is_ok());
+    clock.advance(Duration::from_secs(3598));
+    assert!(one.verify(&last, TokenType::Refresh).await.is_ok());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(one.verify(&last, TokenType::Refresh).await.unwrap_err(), TokenError::Expired);
+    clock.advance(Duration::from_secs(601));
+    assert_eq!(replica().verify(&last, TokenType::Refresh).await.unwrap_err(), TokenError::Invalid, "it is retired");
+    assert_eq!(rotate(&config, &clock)[0].removed, [before]);
+}
+
+/// The hard case of a repeated refresh: a rotation, or the activation of a new key, between the two.
+#[tokio::test]
+async fn repeated_refresh_returns_the_same_refresh_token_although_its_key_was_replaced() {
+    for algorithm in [RefreshAlgorithm::EdDsa, RefreshAlgorithm::Hs256] {
+        let (directory, clock) = (Directory::new(), Clock::manual(1_000_000_000_000));
+        let config = config_with_secret(&directory, algorithm);
+        let replica = || Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+        let one = replica();
+        clock.advance(Duration::from_secs(1));
+        rotate(&config, &clock);
+        reload(&one, &clock).await;
+        clock.advance(Duration::from_secs(589));
+        let issued = clock.unix_seconds();
+        let first = pair(&one, &clock);
+        clock.advance(Duration::from_secs(9));
+        let repeated_at = IssueTimes { refresh: issued, access: clock.unix_seconds() };
+        for tokens in [&one, &replica()] {
+            let repeated = tokens.pair(session(), Uuid::from_u128(3), repeated_at).unwrap();
+            assert_eq!(repeated.refresh, first.refresh);
+            assert_ne!(kid(&repeated.access), kid(&first.access), "the new key is active");
+            assert_ne!(kid(&pair(tokens, &clock).refresh), kid(&first.refresh));
+            assert!(tokens.verify(&repeated.refresh, TokenType::Refresh).await.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn removed_refresh_secret_invalidates_its_tokens() {
+    let (directory, clock) = (Directory::new(), Clock::manual(1_000_000_000_000));
+    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let tokens = Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+    let leaked = pair(&tokens, &clock).refresh;
+    let rotated = rotate(&config, &clock).remove(0);
+    let path = directory.path().join("refresh-secret");
+    let secrets = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, secrets.lines().last().unwrap()).unwrap();
+    reload(&tokens, &clock).await;
+    assert_eq!(tokens.verify(&leaked, TokenType::Refresh).await.unwrap_err(), TokenError::Invalid);
+    assert_eq!(kid(&pair(&tokens, &clock).refresh), rotated.kid, "the only one signs");
+    std::fs::write(&path, "").unwrap();
+    reload(&tokens, &clock).await;
+    assert_eq!(kid(&pair(&tokens, &clock).refresh), rotated.kid, "without a secret the loaded ones stay in use");
+}
+
+#[test]
+fn missing_or_short_refresh_secret_is_an_error_that_names_the_setting() {
+    let directory = Directory::new();
+    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let path = directory.path().join("refresh-secret");
+    let error = |config: &TokenConfig| {
+        let error = Tokens::open(config.clone(), Clock::system(), &Random::system()).unwrap_err().to_string();
+        assert!(error.contains("REFRESH_SECRET_FILE") && error.contains("openssl rand -hex 32"), "{error}");
+        assert!(!error.contains("xxx"), "{error}");
+        error
+    };
+    for content in ["", "\n\n", &"x".repeat(31), &format!("{REFRESH_SECRET}\n1000000000 {}", "x".repeat(31))] {
+        std::fs::write(&path, content).unwrap();
+        assert!(error(&config).contains("fewer than 32 bytes"), "{content}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(error(&config).contains(&*path.to_string_lossy()));
+    let eddsa = TokenConfig { refresh_algorithm: RefreshAlgorithm::EdDsa, ..config.clone() };
+    assert!(error(&eddsa).contains("can't read"), "it is set, so that other replicas may sign with it");
+    assert!(error(&TokenConfig { refresh_keys: None, ..config.clone() }).contains("not set"));
+    std::fs::write(&path, REFRESH_SECRET).unwrap();
+    let shared = TokenConfig { keys: KeySource::Secret(path), ..config };
+    assert!(error(&shared).contains("TOKEN_SECRET_FILE"));
 }
 
 #[tokio::test]
@@ -105,7 +315,7 @@ fn kid(token: &str) -> String {
 /// Advances the clock by a reload interval and reloads.
 async fn reload(tokens: &Tokens, clock: &Clock) {
     clock.advance(Duration::from_secs(10));
-    tokens.keys.reload().await;
+    tokens.reload_keys().await;
 }
 
 #[tokio::test]
@@ -167,7 +377,7 @@ async fn shared_secret_is_not_published_and_the_public_key_is_not_accepted_as_a_
     let hmac = Tokens::open(config(KeySource::Secret(path)), clock.clone(), &random).unwrap();
     let access = pair(&hmac, &clock).access;
     assert_eq!(hmac.verify(&access, TokenType::Access).await.unwrap().claims.session(), session());
-    assert_eq!(jsonwebtoken::decode_header(&access).unwrap().alg, jsonwebtoken::Algorithm::HS256);
+    assert_eq!(jsonwebtoken::decode_header(&access).unwrap().alg, Algorithm::HS256);
     assert_eq!(hmac.public_keys().0.keys, []);
     assert_eq!(tokens(&clock).verify(&access, TokenType::Access).await.unwrap_err(), TokenError::Invalid);
     let asymmetric = pair(&tokens(&clock), &clock).access;

@@ -11,6 +11,7 @@ mod logs;
 mod me;
 mod nginx;
 mod refresh;
+mod refresh_secrets;
 mod register;
 mod request_limits;
 mod sessions;

@@ -156,6 +156,7 @@ fn config(stack: &Stack, data: &Path) -> Result<Config, Error> {
         ("DATABASE_URL", env.postgres.as_str()),
         ("REDIS_URL", &env.redis_url()),
         ("TOKEN_KEYS_DIR", &keys.to_string_lossy()),
+        ("REFRESH_SECRET_FILE", &keys.join("refresh-secret").to_string_lossy()),
     ]);
     Ok(Config::read(&mut settings)?)
 }

@@ -23,6 +23,8 @@ fn a_failed_check_is_one_line_with_the_setting() {
         ("check-auth-api", "REDIS_PASSWORD_FILE=/run/secrets/media/secret", ["Redis", "REDIS_PASSWORD_FILE"]),
         ("check-auth-api", "MEDIA_SECRET_FILE=/run/secrets/redis/password", ["media-server", "MEDIA_SECRET_FILE"]),
         ("check-auth-api", "TOKEN_KEYS_DIR=/etc", ["TOKEN_KEYS_DIR", "/etc"]),
+        ("check-auth-api", "REFRESH_SECRET_FILE=", ["REFRESH_SECRET_FILE is not set", "openssl rand"]),
+        ("check-auth-api", "REFRESH_SECRET_FILE=/nowhere", ["REFRESH_SECRET_FILE", "/nowhere"]),
         ("check-media-server", "STORAGE_URL=file:///etc", ["STORAGE_URL", "the user media-server runs as owns it"]),
     ] {
         let (code, error) = check(service, &["-e", setting]);

@@ -72,10 +72,19 @@ async fn jwks_supports_get_and_head_only() {
 #[tokio::test]
 async fn a_key_rotation_revokes_no_token_on_any_replica() {
     let keys = Scratch::new();
-    let settings = [("TOKEN_KEYS_DIR", keys.text()), ("TOKEN_KEY_ACTIVATION_SECONDS", "4")];
+    let refresh_secret = keys.write("refresh-secret", "0123456789abcdef0123456789abcdef");
+    let settings = [
+        ("TOKEN_KEYS_DIR", keys.text()),
+        ("REFRESH_SECRET_FILE", &refresh_secret),
+        ("TOKEN_KEY_ACTIVATION_SECONDS", "4"),
+        ("REFRESH_GRACE_SECONDS", "300"),
+    ];
     let (one, other) = (Replica::start(&settings).await, Replica::start(&settings).await);
     let mut user = TestUser::at(&one.api).await;
-    let first = kid(&user.access);
+    let (first, first_secret) = (kid(&user.access), kid(&user.refresh));
+    // The response to this refresh is lost; the client repeats it after the rotation.
+    let repeating = user.sign_in_again().await;
+    let successor = repeating.refreshed().await.refresh;
     assert_eq!(published(&other.api).await, BTreeSet::from([first.clone()]));
 
     let rotated = auth_api_command(&["keys", "rotate"], &settings);
@@ -91,18 +100,25 @@ async fn a_key_rotation_revokes_no_token_on_any_replica() {
     wait_until("new tokens bear the new key", VISIBLE_WITHIN, async || {
         for api in [&one.api, &other.api] {
             api.get_as("/api/user/me/", &user.access).await.expect_status(200);
+            user = user.via(api).refreshed().await;
         }
-        user = user.refreshed().await;
-        kid(&user.access) == *second
+        kid(&user.access) == *second && kid(&user.refresh) != first_secret
     })
     .await;
     other.api.get_as("/api/user/me/", &user.access).await.expect_status(200);
     let list = auth_api_command(&["keys", "list"], &settings);
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    assert!(
-        list.contains(&format!("{first}  verifies, for ")) && list.contains(&format!("{second}  signs\n")),
-        "{list}"
-    );
+    for line in [
+        format!("access  {first}  verifies, for "),
+        format!("access  {second}  signs\n"),
+        format!("refresh  {first_secret}  verifies, for "),
+        format!("refresh  {}  signs\n", kid(&user.refresh)),
+    ] {
+        assert!(list.contains(&line), "{line} {list}");
+    }
+    for replica in [&one, &other] {
+        assert_eq!(repeating.via(&replica.api).refreshed().await.refresh, successor);
+    }
 }
 
 #[tokio::test]
@@ -131,7 +147,8 @@ async fn with_a_shared_secret_tokens_are_hs256_and_jwks_is_empty() {
     let scratch = Scratch::new();
     let path = scratch.path().join("secret");
     std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    let settings = [("TOKEN_SECRET_FILE", path.to_str().unwrap())];
+    let refresh_secret = scratch.write("refresh-secret", "fedcba9876543210fedcba9876543210");
+    let settings = [("TOKEN_SECRET_FILE", path.to_str().unwrap()), ("REFRESH_SECRET_FILE", &refresh_secret)];
     let replica = Replica::start(&settings).await;
     let user = TestUser::at(&replica.api).await;
     let header = jsonwebtoken::decode_header(&user.access).unwrap();
@@ -143,7 +160,12 @@ async fn with_a_shared_secret_tokens_are_hs256_and_jwks_is_empty() {
     Api::new().get_as("/api/user/me/", &user.access).await.expect_unauthorized();
     let other = TestUser::sign_in(&Api::new(), &user.email).await;
     replica.api.get_as("/api/user/me/", &other.access).await.expect_unauthorized();
+    assert_ne!(kid(&user.refresh), kid(&user.access));
     let rotated = auth_api_command(&["keys", "rotate"], &settings);
+    assert!(rotated.status.success() && String::from_utf8_lossy(&rotated.stdout).contains("  signs in "));
+    assert_eq!(std::fs::read_to_string(&refresh_secret).unwrap().lines().count(), 2);
+    let without_refresh_secret = [settings[0], ("REFRESH_SECRET_FILE", ""), ("REFRESH_TOKEN_ALGORITHM", "eddsa")];
+    let rotated = auth_api_command(&["keys", "rotate"], &without_refresh_secret);
     assert!(!rotated.status.success() && String::from_utf8_lossy(&rotated.stderr).contains("no keys"));
     std::fs::write(&path, "too short to be a secret").unwrap();
     let media_secret = ("MEDIA_SECRET_FILE", path.to_str().unwrap());

@@ -44,6 +44,7 @@ fn auth_api(settings: &[(&str, &str)]) -> Command {
         .env("DATABASE_URL", &stack().postgres)
         .env("REDIS_URL", stack().redis_url())
         .env("TOKEN_KEYS_DIR", keys_directory())
+        .env("REFRESH_SECRET_FILE", keys_directory().join("refresh-secret"))
         .env("LOG_FORMAT", "json")
         .envs(settings.iter().copied());
     command

@@ -23,7 +23,7 @@ fn printed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The directory of the shared stack's signing keys.
+/// The directory of the shared stack's signing keys, and of its refresh secrets.
 pub fn keys_directory() -> PathBuf {
     env_file().with_file_name("keys")
 }
