@@ -1,6 +1,7 @@
 //! Authentication of bearer tokens. Only this module makes a [`Caller`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 use shared::http::router::Authenticate;
@@ -9,9 +10,9 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::store::sessions::{SessionId, SessionStamps};
+use crate::store::sessions::{self, SessionId, SessionStamps};
 use crate::store::users::User;
-use crate::tokens::{TokenError, TokenType};
+use crate::tokens::{TokenError, TokenType, VerifiedToken};
 
 /// The user and the session of a valid access token.
 #[derive(Clone, Debug)]
@@ -49,12 +50,31 @@ impl Authenticate for App {
 async fn authenticate_token(app: &App, head: &RequestHead) -> Result<Caller, Error> {
     let token =
         app.tokens.verify(bearer_token(head.headers())?, TokenType::Access).await.map_err(Error::AccessToken)?;
-    let session = token.claims.session();
+    let caller = find_caller(app, token.claims.session()).await?;
+    if !token.is_use_recorded.load(Ordering::Relaxed) {
+        // Boxed: keeps the future of all later uses small.
+        Box::pin(record_use(app, &token)).await;
+    }
+    Ok(caller)
+}
+
+/// Records the first use of an access token on this replica. A failure does not fail the request; the next use retries.
+async fn record_use(app: &App, token: &VerifiedToken) {
+    match sessions::record_use(&app.redis, token.claims.session(), token.claims.jti).await {
+        Ok(()) => token.is_use_recorded.store(true, Ordering::Relaxed),
+        Err(error) => tracing::debug!(%error, "use of an access token not recorded; its next use retries"),
+    }
+}
+
+async fn find_caller(app: &App, session: SessionId) -> Result<Caller, Error> {
     let revoked = || Error::AccessToken(TokenError::Invalid);
     let (stamps, user) = tokio::join!(app.session_cache.stamps(session), app.users.get(session.user_id));
     let (Some(stamps), Some(user)) = (stamps?, user?) else { return Err(revoked()) };
     if user.is_disabled {
         return Err(revoked());
+    }
+    if sessions::ends_at(stamps.created_at, app.config.session_lifetime_max) <= app.clock.unix_seconds() {
+        return Err(Error::AccessToken(TokenError::Expired));
     }
     if let Some(caller) = caller(stamps, user, session) {
         return Ok(caller);

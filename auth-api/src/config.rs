@@ -52,6 +52,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// Time in which a used refresh token returns its successor again.
     pub refresh_grace: Duration,
+    /// Limit of a session's lifetime from its creation.
+    pub session_lifetime_max: Option<Duration>,
     /// Sessions per user.
     pub sessions_max: usize,
     pub hashing: HashingConfig,
@@ -111,8 +113,15 @@ impl Config {
                 "REFRESH_GRACE_SECONDS",
                 10,
                 0..=300,
-                "time in which a used refresh token returns its successor again: for concurrent tabs and lost responses",
+                "time in which a used refresh token returns its successor again, also if that has been used: for concurrent tabs and lost responses",
             )?,
+            session_lifetime_max: Some(settings.seconds(
+                "SESSION_LIFETIME_SECONDS",
+                0,
+                0..=10 * 366 * 86_400,
+                "time after sign-in at which a session ends, however often it is refreshed; 0 is no limit",
+            )?)
+            .filter(|limit| !limit.is_zero()),
             sessions_max: settings.number(
                 "SESSIONS_MAX",
                 50,

@@ -150,6 +150,10 @@ async fn serve_until_stopped(config: Config) -> Result<(), StartError> {
         let app = Arc::clone(&app);
         async move { app.tokens.watch_keys().await }
     });
+    tokio::spawn({
+        let redis = app.redis.clone();
+        async move { store::redis_health::watch(&redis).await }
+    });
     tokio::spawn(store::cache::listener::run(app.config.postgres.clone(), app.users.clone(), random.clone()));
     tracing::info!(%listen, version = env!("CARGO_PKG_VERSION"), "serving");
     serve(listener, routes::routes(), app, random, limits, stop_signal()).await;

@@ -94,6 +94,17 @@ impl Redis {
         Self(Arc::new(Servers::One(ReconnectingConnection::start(target, dialer, on_invalidate))))
     }
 
+    /// Returns the masters; none while no slot map of the Cluster is known.
+    pub async fn masters(&self) -> Vec<Master> {
+        match &*self.0 {
+            Servers::One(connection) => {
+                let (name, hash_tag) = ("Redis".to_owned(), "0".to_owned());
+                vec![Master { name, hash_tag, connection: connection.clone() }]
+            }
+            Servers::Cluster(cluster) => cluster.masters().await,
+        }
+    }
+
     /// Reads `fields` of the hash at `key`, and its TTL, and subscribes to the invalidation of the key.
     pub async fn read_tracked<T: FromRedisValue>(&self, key: &str, fields: &[&str]) -> RedisResult<Tracked<T>> {
         let mut reads = redis::pipe();
@@ -110,6 +121,23 @@ impl Redis {
         // -1 for a key without a TTL, -2 for no key.
         let ttl = u64::try_from(ttl_millis).map_or(Duration::MAX, Duration::from_millis);
         Ok(Tracked { value, ttl, lease })
+    }
+}
+
+/// A master, as [`Redis::masters`] returns it.
+pub struct Master {
+    /// Host and port; "Redis" where there is only one.
+    pub name: String,
+    /// A text that, as a hash tag, makes a key one of this master's.
+    pub hash_tag: String,
+    connection: ReconnectingConnection,
+}
+
+impl Master {
+    /// Runs a pipeline, and returns the reply to each command, errors included.
+    pub async fn run(&self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        let mut commands = self.connection.get().await?.commands;
+        commands.send_packed_commands(pipeline, 0, pipeline.cmd_iter().count()).await
     }
 }
 

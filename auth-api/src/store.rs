@@ -10,6 +10,7 @@
 //! | [`sessions`] | Redis | sessions |
 //! | [`login_failures`] | Redis | failed login attempts |
 //! | [`rate_limit`] | Redis | requests within a sliding window |
+//! | [`redis_health`] | Redis | whether it accepts writes, its memory, its eviction policy |
 //! | [`cache`] | memory | the session and the user of each request |
 //!
 //! A query takes any client; the caller owns the transaction, and bounds its time with [`within`].
@@ -20,6 +21,7 @@ pub mod migrations;
 pub mod pending_deletions;
 pub mod postgres;
 pub mod rate_limit;
+pub mod redis_health;
 pub mod sessions;
 pub mod stored_pictures;
 pub mod users;

@@ -16,6 +16,7 @@ pub use key_store::{KeySource, KeyStore};
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
@@ -99,6 +100,8 @@ impl FromStr for RefreshAlgorithm {
 pub struct IssueTimes {
     pub refresh: u64,
     pub access: u64,
+    /// No token expires later.
+    pub session_ends_at: u64,
 }
 
 /// The tokens of a session until the next refresh.
@@ -128,6 +131,8 @@ pub struct VerifiedToken {
     key_retires_at: u64,
     /// Version of the key set: a removed key invalidates its tokens.
     key_version: u64,
+    /// Whether this replica has recorded the use of the access token in its session.
+    pub is_use_recorded: AtomicBool,
 }
 
 /// Capacity of the cache of verified tokens, about 450 bytes each.
@@ -202,10 +207,10 @@ impl Tokens {
             sid: session.sid,
             jti,
             iat,
-            exp: iat.saturating_add(lifetime.as_secs()),
+            exp: iat.saturating_add(lifetime.as_secs()).min(issued.session_ends_at),
             iss: self.config.issuer.clone(),
         };
-        let access_jti = derived_id("access", refresh_jti);
+        let access_jti = access_jti(refresh_jti);
         Ok(TokenPair {
             refresh: self.sign(claims(
                 TokenType::Refresh,
@@ -226,7 +231,8 @@ impl Tokens {
         };
         let key_version = self.key_version();
         let token = store.current().signing(claims.iat).ok_or(KeyError::NoKey)?.sign(&claims)?;
-        let signed = VerifiedToken { claims, key_retires_at: u64::MAX, key_version };
+        let signed =
+            VerifiedToken { claims, key_retires_at: u64::MAX, key_version, is_use_recorded: AtomicBool::new(false) };
         self.verified.insert(digest(&token), Arc::new(signed));
         Ok(token)
     }
@@ -269,7 +275,12 @@ impl Tokens {
             if let Some((key, state)) = keys.verifying(&kid, now) {
                 let claims = key.verify(token, &self.config.issuer)?;
                 let key_retires_at = if let KeyState::VerifyOnly { until } = state { until } else { u64::MAX };
-                return Ok(VerifiedToken { claims, key_retires_at, key_version });
+                return Ok(VerifiedToken {
+                    claims,
+                    key_retires_at,
+                    key_version,
+                    is_use_recorded: AtomicBool::new(false),
+                });
             }
         }
         Err(TokenError::Invalid)
@@ -310,6 +321,11 @@ pub fn refresh_digests<const COUNT: usize>(jti: Uuid) -> [String; COUNT] {
 /// the same successor without stored state. It is predictable, which is harmless: tokens are authenticated by signature.
 pub fn successor_jti(jti: Uuid) -> Uuid {
     derived_id("refresh", jti)
+}
+
+/// Returns the `jti` of the access token that is issued with a refresh token.
+pub fn access_jti(refresh_jti: Uuid) -> Uuid {
+    derived_id("access", refresh_jti)
 }
 
 fn derived_id(what: &str, jti: Uuid) -> Uuid {

@@ -231,11 +231,14 @@ impl Storage {
         .await
     }
 
-    /// Checks that the storage works. A directory is written to; a bucket is only read, since one that keeps versions would keep
-    /// each object that is written.
-    pub async fn probe(&self) -> Result<(), StorageError> {
+    /// Checks that the storage works. A directory is written to, and must have room for `free_bytes` more; a bucket is only read,
+    /// since one that keeps versions would keep each object that is written.
+    pub async fn probe(&self, free_bytes: usize) -> Result<(), StorageError> {
         match &self.backend {
-            Backend::Local(_) => self.write_probe().await,
+            Backend::Local(local) => {
+                self.write_probe().await?;
+                local.check_free_space(free_bytes).await
+            }
             Backend::S3(_) => {
                 let this = self.clone();
                 self.run(async move { this.has(&Path::from(PROBE)).await.map(|_| ()) }).await

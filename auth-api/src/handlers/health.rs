@@ -1,4 +1,4 @@
-//! Readiness: Postgres with the schema of this build, and Redis.
+//! Readiness: Postgres with the schema of this build, and Redis, which may refuse some writes.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use crate::error::Error;
 use crate::store::postgres::Executor as _;
 use crate::store::{self, StoreError, within};
 
-/// Checks both; the cause of the problem names the one that failed.
-pub async fn check(app: Arc<App>) -> Result<(), Problem> {
+/// Checks both, and returns why the service is degraded; the cause of the problem names the one that failed.
+pub async fn check(app: Arc<App>) -> Result<Vec<&'static str>, Problem> {
     let postgres = within(app.config.store_timeout, async {
         let client = app.postgres.get().await?;
         Ok::<_, Error>(store::migrations::is_current(&client).await?)
     });
-    let (postgres, redis) = tokio::join!(postgres, store::sessions::ping(&app.redis));
-    redis.map_err(|error: StoreError| Problem::unavailable().with_cause(error))?;
+    let (postgres, redis) = tokio::join!(postgres, store::redis_health::probe(&app.redis));
+    let redis = redis.map_err(|error: StoreError| Problem::unavailable().with_cause(error))?;
     match postgres {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(redis.reasons()),
         Ok(false) => Err(Problem::unavailable().with_cause("the schema is not up to date: run `auth-api migrate`")),
         Err(error) => Err(Problem::unavailable().with_cause(error)),
     }
 }
 
-/// Checks the credentials for Postgres, Redis and, if it responds, media-server. The schema need not exist yet.
+/// Checks the credentials for Postgres, Redis and, if it responds, media-server, and warns of the state of Redis. The schema
+/// need not exist yet.
 pub async fn check_dependencies(app: &App) -> Result<(), StartError> {
     check_postgres(app).await.map_err(StartError::Postgres)?;
-    store::sessions::ping(&app.redis).await.map_err(StartError::Redis)?;
+    store::redis_health::probe(&app.redis).await.map_err(StartError::Redis)?.warn();
     // A random id: no user has this picture.
     match app.media.delete(ImageId::new(&app.random)).await {
         // Everything but uploads works without it.

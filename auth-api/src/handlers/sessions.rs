@@ -22,7 +22,7 @@ use crate::store::sessions::{NewSession, PresentedToken, RotationOutcome, Sessio
 use crate::store::users::User;
 use crate::store::{self, StoreError};
 use crate::tokens::{
-    Claims, IssueTimes, TokenError, TokenPair, TokenType, VerifiedToken, refresh_digests, successor_jti,
+    Claims, IssueTimes, TokenError, TokenPair, TokenType, VerifiedToken, access_jti, refresh_digests, successor_jti,
 };
 
 /// `POST login`: creates a session.
@@ -50,16 +50,18 @@ async fn create_session(app: &App, user: &User, client: &ClientInfo) -> Result<T
     let sid = new_uuid(&app.random);
     let id = SessionId { user_id: user.id, sid };
     let jti = new_uuid(&app.random);
+    let (lifetime, limit) = (app.tokens.session_lifetime(), app.config.session_lifetime_max);
     let new = NewSession {
         id,
         digests: &refresh_digests(jti),
         stamp: user.password_stamp,
-        lifetime: app.tokens.session_lifetime(),
+        lifetime: limit.map_or(lifetime, |limit| lifetime.min(limit)),
         ip: client.ip,
         user_agent: &client.user_agent,
     };
     let created_at = store::sessions::create(&app.redis, &new, app.config.sessions_max).await?;
-    Ok(app.tokens.pair(id, jti, IssueTimes { refresh: created_at, access: created_at })?)
+    let session_ends_at = store::sessions::ends_at(created_at, limit);
+    Ok(app.tokens.pair(id, jti, IssueTimes { refresh: created_at, access: created_at, session_ends_at })?)
 }
 
 /// `POST refresh`: rotates a refresh token.
@@ -77,11 +79,13 @@ pub async fn refresh(app: Arc<App>, request: Request) -> Result<impl Reply, Erro
         outcome => outcome,
     };
     match outcome {
-        RotationOutcome::Rotated { issued_at, now } => {
-            let times = IssueTimes { refresh: issued_at, access: now };
+        RotationOutcome::Rotated { issued_at, now, created_at } => {
+            let session_ends_at = store::sessions::ends_at(created_at, app.config.session_lifetime_max);
+            let times = IssueTimes { refresh: issued_at, access: now, session_ends_at };
             Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), times)?))
         }
         RotationOutcome::SessionNotFound | RotationOutcome::PasswordChanged => Err(revoked()),
+        RotationOutcome::LifetimeEnded => Err(Error::RefreshToken(TokenError::Expired)),
         RotationOutcome::ReuseDetected => {
             tracing::warn!(request_id = %request_id(), sid = %session.sid, "refresh token reused; its session is revoked");
             Err(revoked())
@@ -94,9 +98,10 @@ async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<RotationOutco
         return Ok(RotationOutcome::SessionNotFound);
     }
     let digests = &refresh_digests(claims.jti);
-    let presented = PresentedToken { session: claims.session(), digests, stamp: user.password_stamp };
-    let (lifetime, grace) = (app.tokens.session_lifetime(), app.config.refresh_grace);
-    Ok(store::sessions::rotate(&app.redis, presented, lifetime, grace).await?)
+    let next_access_jti = access_jti(successor_jti(claims.jti));
+    let presented = PresentedToken { session: claims.session(), digests, next_access_jti, stamp: user.password_stamp };
+    let (lifetime, limit) = (app.tokens.session_lifetime(), app.config.session_lifetime_max);
+    Ok(store::sessions::rotate(&app.redis, presented, lifetime, limit, app.config.refresh_grace).await?)
 }
 
 /// Longest refresh token, in characters; issued ones have about 450.
@@ -129,7 +134,10 @@ async fn end(app: &App, session: SessionId) -> Result<bool, Error> {
 pub async fn list(app: Arc<App>, caller: Caller, _: Request) -> Result<impl Reply, Error> {
     let sessions = store::sessions::list(&app.redis, caller.id(), caller.user().password_stamp).await?;
     let current = caller.session().sid;
-    let sessions: Vec<_> = sessions.into_iter().map(|session| SessionResponse::new(session, current)).collect();
+    let (limit, now) = (app.config.session_lifetime_max, app.clock.unix_seconds());
+    let ends_at = |created_at: i64| store::sessions::ends_at(u64::try_from(created_at).unwrap_or_default(), limit);
+    let alive = sessions.into_iter().filter(|session| ends_at(session.created_at) > now);
+    let sessions: Vec<_> = alive.map(|session| SessionResponse::new(session, current)).collect();
     Ok(warp::reply::json(&sessions))
 }
 

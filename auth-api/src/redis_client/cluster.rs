@@ -13,10 +13,11 @@ use redis::{Cmd, Pipeline, RedisResult, ServerError, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
+use super::Master;
 use super::address::ServerAddress;
 use super::connection::{Dialer, failed};
 use super::reconnecting::{CONNECT_WAIT, ReconnectingConnection, Target, TrackedConnection, unavailable};
-use super::route::Route;
+use super::route::{Route, SLOTS, slot_of};
 use super::slot_map::SlotMap;
 use super::tracking::{Invalidation, OnInvalidate};
 use crate::lease::Lease;
@@ -116,6 +117,19 @@ impl Cluster {
                 node.commands.send_packed_commands(&asking, 1, 1).await?.pop().ok_or_else(unavailable)
             }
         }
+    }
+
+    /// Returns the masters of the slot map, and a hash tag of each.
+    pub(super) async fn masters(&self) -> Vec<Master> {
+        let mut nodes = self.nodes.clone();
+        let _ = timeout(CONNECT_WAIT, nodes.wait_for(|nodes| !nodes.masters.is_empty())).await;
+        let Nodes { slot_map, masters } = self.nodes.borrow().clone();
+        let master = |(server, connection): (ServerAddress, ReconnectingConnection)| {
+            let mut tags = (0..u32::from(SLOTS) * 8).map(|number| number.to_string());
+            let hash_tag = tags.find(|tag| slot_map.master(slot_of(tag.as_bytes())) == Some(&server))?;
+            Some(Master { name: server.to_string(), hash_tag, connection })
+        };
+        masters.into_iter().filter_map(master).collect()
     }
 
     async fn get(&self, route: Route) -> RedisResult<TrackedConnection> {

@@ -33,9 +33,12 @@ impl Route {
     }
 }
 
+/// Number of slots.
+pub(super) const SLOTS: u16 = 16384;
+
 /// Returns the slot of a key: of its hash tag, the text between its first braces, if there is one.
 pub(super) fn slot_of(key: &[u8]) -> u16 {
-    crc16(hash_tag(key).unwrap_or(key)) % 16384
+    crc16(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {

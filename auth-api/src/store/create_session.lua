@@ -33,5 +33,8 @@ end
 redis.call('hset', KEYS[1], 'created_at', now, 'last_used_at', now, unpack(ARGV, 4 + others, #ARGV - 3))
 redis.call('expire', KEYS[1], ARGV[2])
 redis.call('zadd', KEYS[2], now, ARGV[1])
-redis.call('expire', KEYS[2], ARGV[2])
+-- The index must outlive each session.
+if redis.call('ttl', KEYS[2]) < tonumber(ARGV[2]) then
+  redis.call('expire', KEYS[2], ARGV[2])
+end
 return now

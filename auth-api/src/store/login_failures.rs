@@ -5,7 +5,7 @@
 //! | `login:failed:{<key>}` | sorted set of failed attempts, by the time they cease to count |
 //! | `login:trying:{<key>}` | sorted set of reserved attempts, by the time their reservation expires |
 //!
-//! The braces put the two into one slot of a Redis Cluster. A rate-limit key contains no e-mail address. Each Redis key
+//! At its memory limit Redis still counts: each script writes first what needs no memory. The braces put the two into one slot of a Redis Cluster. A rate-limit key contains no e-mail address. Each Redis key
 //! expires with its last entry; `redis-cli DEL` resets the count.
 
 use std::sync::LazyLock;

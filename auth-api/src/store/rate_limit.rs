@@ -1,7 +1,7 @@
 //! Rate limits, counted in Redis across replicas.
 //!
 //! `limit:<name>:{<subject>}` is a sorted set of the requests that count, which expires with its last entry; `redis-cli DEL`
-//! resets the limit. A subject is an address or a user id, never an e-mail address.
+//! resets the limit. At its memory limit Redis still counts: the script writes first what needs no memory. A subject is an address or a user id, never an e-mail address.
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -8,6 +8,7 @@
 //! | `refresh` | SHA-256 of the current refresh token's `jti`, in hexadecimal |
 //! | `previous`, `rotated_at` | the one before it, and when it was rotated |
 //! | `successor` | the last 32 digits each of `refresh` and of its successor's digest |
+//! | `unused` | `jti` of the current access token while neither it nor `refresh` has been used |
 //! | `stamp` | the user's password stamp; the session is alive while they are equal |
 //! | `stamp_next` | pending password stamp: the user is about to get it from this very session |
 //! | `created_at`, `last_used_at` | times, as `rotated_at`: Unix seconds by Redis's clock |
@@ -16,9 +17,12 @@
 //! `sessions:{<user_id>}` is the index: a sorted set of `sid` by `last_used_at`. It may name sessions that have ended, and
 //! after a deletion it names those that were refreshed since: it only lists sessions, and bounds their number.
 //!
+//! At its memory limit Redis refuses a script only if its first write may need memory. So every script but the one that
+//! creates a session writes first what needs none, and works then.
+//!
 //! Redis may lose its last second of writes. `successor` then distinguishes a client whose rotation was lost from the reuse
 //! of a token. Sessions of earlier releases have none, and a replica of an earlier release leaves an outdated one: it counts
-//! while it begins with the end of `refresh`.
+//! while it begins with the end of `refresh`. Likewise, `unused` counts while it is of the current pair.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -79,6 +83,8 @@ pub struct NewSession<'a> {
 pub struct SessionStamps {
     committed: Uuid,
     pending: Option<Uuid>,
+    /// In Unix seconds by Redis's clock.
+    pub created_at: u64,
 }
 
 impl SessionStamps {
@@ -88,14 +94,26 @@ impl SessionStamps {
         self.committed == password_stamp || self.pending == Some(password_stamp)
     }
 
-    fn parse(committed: &str, pending: Option<&str>) -> Option<Self> {
+    fn parse(committed: &str, pending: Option<&str>, created_at: Option<&str>) -> Option<Self> {
         let pending = pending.map(Uuid::try_parse).transpose().ok()?;
-        Some(Self { committed: Uuid::try_parse(committed).ok()?, pending })
+        let created_at = parse_created_at(created_at);
+        Some(Self { committed: Uuid::try_parse(committed).ok()?, pending, created_at })
     }
+}
+
+/// A session without a valid time, as after a manual edit, has reached any limit of its lifetime.
+fn parse_created_at(field: Option<&str>) -> u64 {
+    field.and_then(|time| time.parse().ok()).unwrap_or_default()
+}
+
+/// Returns when a session ends, however often it is refreshed, in Unix seconds; `u64::MAX` without a `limit` of its lifetime.
+pub fn ends_at(created_at: u64, limit: Option<Duration>) -> u64 {
+    limit.map_or(u64::MAX, |limit| created_at.saturating_add(limit.as_secs()))
 }
 
 static CREATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("create_session.lua")));
 static ROTATE: LazyLock<Script> = LazyLock::new(|| script_with_deadline(include_str!("rotate.lua")));
+static RECORD_USE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("record_use.lua")));
 static SET_PENDING_STAMP: LazyLock<Script> =
     LazyLock::new(|| script_with_deadline(include_str!("set_password_stamp.lua")));
 static SET_COMMITTED_STAMP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("set_password_stamp.lua")));
@@ -182,7 +200,9 @@ pub async fn list(redis: &Redis, user_id: Uuid, password_stamp: Uuid) -> Result<
 
 fn alive(sid: &str, fields: [Option<String>; 6], password_stamp: Uuid) -> Option<Session> {
     let [stamp, stamp_next, created_at, last_used_at, ip, user_agent] = fields;
-    SessionStamps::parse(&stamp?, stamp_next.as_deref())?.matches(password_stamp).then_some(())?;
+    SessionStamps::parse(&stamp?, stamp_next.as_deref(), created_at.as_deref())?
+        .matches(password_stamp)
+        .then_some(())?;
     Some(Session {
         sid: Uuid::try_parse(sid).ok()?,
         created_at: created_at?.parse().ok()?,
@@ -194,8 +214,8 @@ fn alive(sid: &str, fields: [Option<String>; 6], password_stamp: Uuid) -> Option
 
 /// Ends a session. Returns false if it had ended.
 pub async fn end(redis: &Redis, id: SessionId) -> Result<bool, StoreError> {
+    // No transaction: at its memory limit Redis refuses to queue even a DEL.
     let (ended,): (usize,) = redis::pipe()
-        .atomic()
         .del(id.key())
         .zrem(index_key(id.user_id), id.sid.hyphenated().to_string())
         .ignore()
@@ -214,14 +234,7 @@ pub async fn end_others(redis: &Redis, user_id: Uuid, kept: Option<Uuid>) -> Res
     }
     let ended = names.iter().filter_map(|sid| Some(SessionId { user_id, sid: Uuid::try_parse(sid).ok()? })).collect();
     let keys: Vec<String> = names.iter().map(|sid| key(user_id, sid)).collect();
-    redis::pipe()
-        .atomic()
-        .del(keys)
-        .ignore()
-        .zrem(index_key(user_id), names)
-        .ignore()
-        .exec_async(&mut redis.clone())
-        .await?;
+    redis::pipe().del(keys).zrem(index_key(user_id), names).exec_async(&mut redis.clone()).await?;
     Ok(ended)
 }
 
@@ -232,7 +245,7 @@ pub async fn read_stamps(redis: &Redis, id: SessionId) -> Result<Tracked<Option<
         tracing::warn!(sid = %id.sid, user_id = %id.user_id, "malformed session in Redis; requests with its tokens are refused");
         None
     };
-    let read = redis.read_tracked::<(Option<String>, Option<String>)>(&id.key(), &["stamp", "stamp_next"]).await;
+    let read = redis.read_tracked::<[Option<String>; 3]>(&id.key(), &["stamp", "stamp_next", "created_at"]).await;
     let Tracked { value, ttl, lease } = match read {
         Ok(read) => read,
         Err(error) if has_other_shape(&error) => {
@@ -241,9 +254,11 @@ pub async fn read_stamps(redis: &Redis, id: SessionId) -> Result<Tracked<Option<
         Err(error) => return Err(error.into()),
     };
     let stamps = match value {
-        (None, None) => None,
-        (None, Some(_)) => malformed(),
-        (Some(committed), pending) => SessionStamps::parse(&committed, pending.as_deref()).or_else(malformed),
+        [None, None, None] => None,
+        [None, ..] => malformed(),
+        [Some(committed), pending, created_at] => {
+            SessionStamps::parse(&committed, pending.as_deref(), created_at.as_deref()).or_else(malformed)
+        }
     };
     Ok(Tracked { value: stamps, ttl, lease })
 }
@@ -259,6 +274,8 @@ pub struct PresentedToken<'a> {
     pub session: SessionId,
     /// Digests of the token, of its successor, and of the one after that.
     pub digests: &'a [String; 3],
+    /// `jti` of the access token issued with its successor.
+    pub next_access_jti: Uuid,
     /// The user's password stamp.
     pub stamp: Uuid,
 }
@@ -273,23 +290,28 @@ pub enum RotationOutcome {
         issued_at: u64,
         /// Time of the script's execution.
         now: u64,
+        /// Creation of the session.
+        created_at: u64,
     },
     SessionNotFound,
     /// The session's password stamps do not match.
     PasswordChanged,
     /// The token had been used before; the session was revoked.
     ReuseDetected,
+    /// The session has reached the limit of its lifetime.
+    LifetimeEnded,
 }
 
-/// Rotates a refresh token, in one script. The session expires after `lifetime`; within `grace` the token gets the same
-/// successor again.
+/// Rotates a refresh token, in one script. The session expires after `lifetime`, and at the `limit` of its lifetime from its
+/// creation. The token gets the same successor again within `grace`, and until the pair of the successor is used.
 pub async fn rotate(
     redis: &Redis,
     presented: PresentedToken<'_>,
     lifetime: Duration,
+    limit: Option<Duration>,
     grace: Duration,
 ) -> Result<RotationOutcome, StoreError> {
-    let PresentedToken { session, digests: [token, successor, next], stamp } = presented;
+    let PresentedToken { session, digests: [token, successor, next], next_access_jti, stamp } = presented;
     let mut call = ROTATE.key(session.key());
     call.key(index_key(session.user_id))
         .arg(token)
@@ -298,18 +320,29 @@ pub async fn rotate(
         .arg(stamp.hyphenated().to_string())
         .arg(seconds(lifetime))
         .arg(seconds(grace))
-        .arg(session.sid.hyphenated().to_string());
-    let (rotated, now): (i64, u64) = match call.invoke_async(&mut redis.clone()).await {
+        .arg(session.sid.hyphenated().to_string())
+        .arg(next_access_jti.simple().to_string())
+        .arg(seconds(limit.unwrap_or_default()));
+    let (rotated, now, created_at): (i64, u64, Option<String>) = match call.invoke_async(&mut redis.clone()).await {
         Ok(rotated) => rotated,
         Err(error) if has_other_shape(&error) => return Ok(RotationOutcome::SessionNotFound),
         Err(error) => return Err(error.into()),
     };
+    let created_at = parse_created_at(created_at.as_deref());
     Ok(match (rotated, u64::try_from(rotated)) {
-        (_, Ok(issued_at)) => RotationOutcome::Rotated { issued_at, now },
+        (_, Ok(issued_at)) => RotationOutcome::Rotated { issued_at, now, created_at },
         (-1, _) => RotationOutcome::SessionNotFound,
         (-2, _) => RotationOutcome::PasswordChanged,
+        (-4, _) => RotationOutcome::LifetimeEnded,
         _ => RotationOutcome::ReuseDetected,
     })
+}
+
+/// Records the use of an access token: after the grace the refresh token before its pair is not repeatable any more.
+pub async fn record_use(redis: &Redis, session: SessionId, access_jti: Uuid) -> Result<(), StoreError> {
+    let mut call = RECORD_USE.key(session.key());
+    call.arg(access_jti.simple().to_string());
+    Ok(call.invoke_async(&mut redis.clone()).await?)
 }
 
 /// Value of `successor`. Half a digest identifies a token, and Redis keeps a hash compact up to 64 bytes a value.
@@ -339,11 +372,6 @@ pub async fn set_password_stamp(
         StampState::Committed => (&SET_COMMITTED_STAMP, "stamp"),
     };
     Ok(script.key(id.key()).arg(field).arg(stamp.hyphenated().to_string()).invoke_async(&mut redis.clone()).await?)
-}
-
-/// Checks that Redis replies.
-pub async fn ping(redis: &Redis) -> Result<(), StoreError> {
-    Ok(redis::cmd("PING").exec_async(&mut redis.clone()).await?)
 }
 
 fn seconds(lifetime: Duration) -> i64 {

@@ -10,5 +10,7 @@
 if redis.call('exists', KEYS[1]) == 0 then
   return 0
 end
+-- A write without effect: first what needs no memory, see sessions.rs.
+redis.call('hdel', KEYS[1], '')
 redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 return 1

@@ -63,7 +63,9 @@ async fn token_expires_also_when_cached() {
 
 fn pair(tokens: &Tokens, clock: &Clock) -> TokenPair {
     let now = clock.unix_seconds();
-    tokens.pair(session(), Uuid::from_u128(3), IssueTimes { refresh: now, access: now }).unwrap()
+    tokens
+        .pair(session(), Uuid::from_u128(3), IssueTimes { refresh: now, access: now, session_ends_at: u64::MAX })
+        .unwrap()
 }
 
 #[tokio::test]
@@ -211,7 +213,7 @@ async fn repeated_refresh_returns_the_same_refresh_token_although_its_key_was_re
         let issued = clock.unix_seconds();
         let first = pair(&one, &clock);
         clock.advance(Duration::from_secs(9));
-        let repeated_at = IssueTimes { refresh: issued, access: clock.unix_seconds() };
+        let repeated_at = IssueTimes { refresh: issued, access: clock.unix_seconds(), session_ends_at: u64::MAX };
         for tokens in [&one, &replica()] {
             let repeated = tokens.pair(session(), Uuid::from_u128(3), repeated_at).unwrap();
             assert_eq!(repeated.refresh, first.refresh);
@@ -298,8 +300,13 @@ async fn repeated_refresh_returns_the_same_refresh_token_and_a_full_lifetime_acc
     let tokens = tokens(&clock);
     let first = pair(&tokens, &clock);
     let issued = clock.unix_seconds();
-    let repeated =
-        tokens.pair(session(), Uuid::from_u128(3), IssueTimes { refresh: issued, access: issued + 9 }).unwrap();
+    let repeated = tokens
+        .pair(
+            session(),
+            Uuid::from_u128(3),
+            IssueTimes { refresh: issued, access: issued + 9, session_ends_at: u64::MAX },
+        )
+        .unwrap();
     assert_eq!(repeated.refresh, first.refresh);
     clock.advance(Duration::from_secs(9));
     let [first, repeated] = [&first.access, &repeated.access]

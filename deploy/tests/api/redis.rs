@@ -1,8 +1,9 @@
 //! Sessions in Redis: revocation and rotation, and each topology (single server, Sentinel, Cluster), with TLS and with
-//! network faults. Tests of a topology start Redis servers of their own, and a stack whose auth-api uses them.
+//! network faults or refused writes. Tests of a topology start Redis servers of their own, and a stack whose auth-api uses them.
 
 mod cluster;
 mod refreshing_clients;
+mod refused_writes;
 mod revocation;
 mod rotation;
 mod sentinel;

@@ -63,6 +63,12 @@ impl Directories {
         File::open(self.root.join(name))?.sync_all()
     }
 
+    /// Returns the bytes that are free for this process.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.root)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Lists the renditions of a picture.
     pub(super) fn renditions(&self, id: ImageId) -> io::Result<Vec<ObjectKey>> {
         let mut found = Vec::new();

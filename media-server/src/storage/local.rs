@@ -59,6 +59,16 @@ impl Local {
         blocking(move || directories.renditions(id)).await
     }
 
+    /// Fails as a write would if fewer than `bytes` are free for this process.
+    pub(super) async fn check_free_space(&self, bytes: usize) -> Result<(), StorageError> {
+        let directories = Arc::clone(&self.directories);
+        blocking(move || {
+            let free_bytes = directories.free_bytes()?;
+            if free_bytes < bytes as u64 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        })
+        .await
+    }
+
     pub(super) async fn list(&self, after: Option<ImageId>, limit: usize) -> Result<Page, StorageError> {
         let directories = Arc::clone(&self.directories);
         blocking(move || directories.list(after, limit)).await

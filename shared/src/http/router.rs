@@ -109,17 +109,18 @@ impl<S: Send + Sync + 'static> Router<S> {
         self.add(method, path, Box::new(respond), Some(token_check))
     }
 
-    /// Adds `GET /healthz` (the process responds) and `GET /readyz` (`check` passes).
+    /// Adds `GET /healthz` (the process responds) and `GET /readyz`: `check` returns the reasons why the service is degraded,
+    /// which means that part of its API works; none if all of it does.
     #[must_use]
     pub fn health<H, F>(self, check: H) -> Self
     where
         H: Fn(Arc<S>) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<(), Problem>> + Send + 'static,
+        F: Future<Output = Result<Vec<&'static str>, Problem>> + Send + 'static,
     {
-        self.public(Method::GET, "/healthz", |_, _| async { status_ok() }).public(
+        self.public(Method::GET, "/healthz", |_, _| async { status(&[]) }).public(
             Method::GET,
             "/readyz",
-            move |service, _| check(service).map(|checked| checked.map(|()| status_ok())),
+            move |service, _| check(service).map(|checked| checked.map(|reasons| status(&reasons))),
         )
     }
 
@@ -242,8 +243,12 @@ fn match_path(path: &str, template: &str) -> Option<std::ops::Range<usize>> {
     }
 }
 
-fn status_ok() -> Response {
-    warp::reply::json(&serde_json::json!({ "status": "ok" })).into_response()
+fn status(degraded: &[&str]) -> Response {
+    let body = match degraded {
+        [] => serde_json::json!({ "status": "ok" }),
+        reasons => serde_json::json!({ "status": "degraded", "reasons": reasons }),
+    };
+    warp::reply::json(&body).into_response()
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Deployment {
     /// Returns the first token pair of a session.
     fn pair(&self, user: u32, kind: SessionKind) -> Result<TokenPair, Error> {
         let now = Clock::system().unix_seconds();
-        let times = IssueTimes { refresh: now, access: now };
+        let times = IssueTimes { refresh: now, access: now, session_ends_at: u64::MAX };
         Ok(self.tokens.pair(population::session(user, kind), population::first_jti(user, kind), times)?)
     }
 

@@ -120,8 +120,9 @@ impl ClosedLoop for Rotations {
         let at = self.count % self.tokens.len();
         let Some((user, digests)) = self.tokens.get_mut(at) else { return Ok(false) };
         let session = population::session(*user, SessionKind::Rotated);
-        let presented = PresentedToken { session, digests, stamp: population::stamp(*user) };
-        let outcome = sessions::rotate(&self.redis, presented, self.lifetime, self.grace).await?;
+        let (next_access_jti, stamp) = (session.sid, population::stamp(*user));
+        let presented = PresentedToken { session, digests, next_access_jti, stamp };
+        let outcome = sessions::rotate(&self.redis, presented, self.lifetime, None, self.grace).await?;
         // Any distinct digest will do; computing a real one would cost the baseline time.
         digests.rotate_left(1);
         let [.., last] = digests;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::faults::hashed;
@@ -110,6 +111,23 @@ async fn tls_is_used_with_every_node_and_each_invalidates_sessions() {
 }
 
 /// The windows of an account and of an address may be on two masters: each is counted by a script of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_full_or_unreachable_master_makes_readiness_degraded() {
+    let (files, nodes) = (Scratch::new(), start_cluster(None, 0).await);
+    let stack = stack_on(&url("redis-cluster", &nodes), &files, &[]);
+    let auth_api = Api::at(&stack.env().auth_api);
+    let degraded = |reason: &str| json!({ "status": "degraded", "reasons": [reason] });
+    for node in &nodes {
+        auth_api.get("/readyz").await.expect(200, &json!({ "status": "ok" }));
+        assert_eq!(node.run(&["CONFIG", "SET", "maxmemory", "1"]), "OK");
+        auth_api.get("/readyz").await.expect(200, &degraded("redis_full"));
+        assert_eq!(node.run(&["CONFIG", "SET", "maxmemory", "0"]), "OK");
+    }
+    nodes[1].server.kill();
+    let is_degraded = async || auth_api.get("/readyz").await.json() == degraded("redis_partly_unreachable");
+    wait_until("/readyz is degraded", FAILED_OVER_WITHIN, is_degraded).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_guesses_are_throttled_whichever_masters_count_them() {
     let files = Scratch::new();

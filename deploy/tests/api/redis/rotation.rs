@@ -2,9 +2,11 @@
 //!
 //! Time passes by moving the stored times back; no test sleeps. A hang is a script that is executed past its deadline. A
 //! lost write restores the session's key to its state before the last rotation. Replicas of the previous release run their
-//! own script on the same sessions.
+//! own script on the same sessions. Clocks of replicas play no part: the script reads Redis's, and nothing else is passed.
 
 mod fixture;
+
+use std::collections::BTreeMap;
 
 use auth_api::store::sessions::{self, RotationOutcome, StampState};
 use proptest::prelude::*;
@@ -23,6 +25,8 @@ enum Event {
     PresentLate { behind: usize },
     /// The same at a replica of the previous release.
     PresentToPreviousRelease { behind: usize },
+    /// Uses the access token that was issued with the refresh token `behind` steps before the newest one.
+    UseAccess { behind: usize },
     /// Time passes, in grace periods.
     Wait(u64),
     /// A password is about to change, or has.
@@ -48,6 +52,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         12 => (prop_oneof![4 => 0..2_usize, 1 => 2..4_usize], stamp).prop_map(|(behind, stamp)| Event::Present { behind, stamp }),
         3 => (0..3_usize).prop_map(|behind| Event::PresentLate { behind }),
         3 => (0..2_usize).prop_map(|behind| Event::PresentToPreviousRelease { behind }),
+        4 => (0..3_usize).prop_map(|behind| Event::UseAccess { behind }),
         3 => (0..3_u64).prop_map(Event::Wait),
         1 => prop_oneof![Just(StampState::Pending), Just(StampState::Committed)].prop_map(Event::SetPasswordStamp),
         3 => prop_oneof![3 => Just(1), 1 => Just(2)].prop_map(Event::LoseRotations),
@@ -65,6 +70,8 @@ struct Session {
     rotated: Option<(u64, u64)>,
     /// The token whose successor is stored.
     linked: usize,
+    /// The token that is recorded as unused, along with its access token.
+    unused: Option<usize>,
     stamp: u128,
     announced: u128,
 }
@@ -79,15 +86,15 @@ enum Expected {
 }
 
 impl Session {
-    fn present(&self, token: usize, stamp: u128, knows_links: bool) -> Expected {
-        let rotation_was_lost = knows_links && self.linked == self.current && token == self.current + 1;
+    fn present(&self, token: usize, stamp: u128, is_this_release: bool) -> Expected {
+        let rotation_was_lost = is_this_release && self.linked == self.current && token == self.current + 1;
         if stamp != self.stamp && stamp != self.announced {
             Expected::PasswordChanged
         } else if token == self.current || rotation_was_lost {
             Expected::Rotated
         } else if let Some((issued_at, waited)) = self.rotated
             && token + 1 == self.current
-            && waited <= GRACE
+            && (waited <= GRACE || is_this_release && self.unused == Some(self.current))
         {
             Expected::Repeated { issued_at }
         } else {
@@ -95,11 +102,12 @@ impl Session {
         }
     }
 
-    fn rotate(&mut self, token: usize, issued_at: u64, links: bool) {
+    fn rotate(&mut self, token: usize, issued_at: u64, is_this_release: bool) {
         self.current = token + 1;
         self.rotated = Some((issued_at, 0));
-        if links {
+        if is_this_release {
             self.linked = self.current;
+            self.unused = Some(self.current);
         }
     }
 }
@@ -137,6 +145,13 @@ impl Run<'_> {
                 let outcome = self.fixture.present_to_previous_release(self.token(behind), number, GRACE).await;
                 self.presented(self.token(behind), number, false, outcome).await?;
             }
+            Event::UseAccess { behind } => {
+                let token = self.token(behind);
+                self.fixture.use_access(token).await;
+                if let Some(session) = &mut self.session {
+                    session.unused.take_if(|unused| *unused == token);
+                }
+            }
             Event::Wait(graces) => self.wait(graces * (GRACE + SECONDS_OF_A_CASE)).await,
             Event::SetPasswordStamp(when) => self.set_password_stamp(when).await?,
             Event::LoseRotations(count) => self.lose(count).await,
@@ -169,21 +184,21 @@ impl Run<'_> {
         &mut self,
         token: usize,
         stamp: u128,
-        links: bool,
+        is_this_release: bool,
         (outcome, before): (RotationOutcome, Vec<u8>),
     ) -> Result<(), TestCaseError> {
-        let expected = self.session.as_ref().map(|session| session.present(token, stamp, links));
+        let expected = self.session.as_ref().map(|session| session.present(token, stamp, is_this_release));
         match (expected, outcome) {
             (None, RotationOutcome::SessionNotFound)
             | (Some(Expected::PasswordChanged), RotationOutcome::PasswordChanged) => {}
-            (Some(Expected::Rotated), RotationOutcome::Rotated { issued_at, now }) => {
+            (Some(Expected::Rotated), RotationOutcome::Rotated { issued_at, now, .. }) => {
                 prop_assert_eq!(issued_at, now);
                 let session = self.session.as_mut().unwrap();
                 self.before.push((session.clone(), before));
-                session.rotate(token, issued_at, links);
+                session.rotate(token, issued_at, is_this_release);
                 self.newest = self.newest.max(token + 1);
             }
-            (Some(Expected::Repeated { issued_at }), RotationOutcome::Rotated { issued_at: repeated, now }) => {
+            (Some(Expected::Repeated { issued_at }), RotationOutcome::Rotated { issued_at: repeated, now, .. }) => {
                 prop_assert_eq!(repeated, issued_at);
                 prop_assert!(now >= issued_at);
                 prop_assert_eq!(self.fixture.dump().await, before, "a repeat changed the session");
@@ -238,7 +253,7 @@ impl Run<'_> {
 
 async fn agrees_with_the_model(connections: &Connections, events: &[Event]) -> Result<(), TestCaseError> {
     let fixture = Fixture::create(connections, GRACE).await;
-    let session = Session { current: 0, rotated: None, linked: 0, stamp: 0, announced: 0 };
+    let session = Session { current: 0, rotated: None, linked: 0, unused: None, stamp: 0, announced: 0 };
     let mut run = Run { fixture, session: Some(session), before: Vec::new(), newest: 0, stamps: 0 };
     for event in events {
         run.step(*event).await?;
@@ -270,8 +285,8 @@ enum Fault {
     None,
     /// Redis hangs: the script is executed late, and the client gets 503.
     Hang,
-    /// The response is lost.
-    LostResponse,
+    /// The response is lost, and the client retries after so many grace periods.
+    LostResponse(u64),
     /// Redis loses this rotation.
     LostRotation,
     /// Another tab presents the same token.
@@ -284,7 +299,7 @@ fn faults() -> impl Strategy<Value = Vec<Fault>> {
     let fault = prop_oneof![
         Just(Fault::None),
         Just(Fault::Hang),
-        Just(Fault::LostResponse),
+        (0..3_u64).prop_map(Fault::LostResponse),
         Just(Fault::LostRotation),
         Just(Fault::SecondTab),
         (1..3_u64).prop_map(Fault::Wait),
@@ -306,13 +321,22 @@ async fn stays_signed_in(connections: &Connections, faults: &[Fault]) -> Result<
             fixture.present_late(token, 0).await;
         }
         let (outcome, before) = fixture.present(token, 0).await;
-        let RotationOutcome::Rotated { issued_at, now } = outcome else {
+        let RotationOutcome::Rotated { mut issued_at, now, .. } = outcome else {
             return Err(TestCaseError::fail(format!("token {token}: {outcome:?}")));
         };
         prop_assert_eq!(issued_at, now, "each token is rotated once");
-        if matches!(fault, Fault::LostResponse | Fault::SecondTab) {
+        if let Fault::LostResponse(graces) = fault {
+            // The client continues with its former access token.
+            fixture.use_access(token).await;
+            let seconds = graces * (GRACE + SECONDS_OF_A_CASE);
+            fixture.move_rotated_at_back(seconds).await;
+            issued_at -= seconds;
+        } else {
+            fixture.use_access(token + 1).await;
+        }
+        if matches!(fault, Fault::LostResponse(_) | Fault::SecondTab) {
             let (RotationOutcome::Rotated { issued_at: repeated, .. }, _) = fixture.present(token, 0).await else {
-                return Err(TestCaseError::fail(format!("token {token} is not repeatable within the grace period")));
+                return Err(TestCaseError::fail(format!("token {token} is not repeatable")));
             };
             prop_assert_eq!(repeated, issued_at);
         }
@@ -335,4 +359,85 @@ async fn stays_signed_in(connections: &Connections, faults: &[Fault]) -> Result<
 #[test]
 fn a_client_stays_signed_in_under_hangs_lost_responses_and_lost_rotations() {
     check(400, &faults(), &stays_signed_in);
+}
+
+/// An event of a session that is shared: each party holds a refresh token and the access token issued with it.
+#[derive(Clone, Copy, Debug)]
+enum Shared {
+    /// Presents the refresh token. The response may be lost.
+    Refresh {
+        party: usize,
+        is_lost: bool,
+    },
+    UseAccess {
+        party: usize,
+    },
+    /// A party gets the tokens of another.
+    Copy {
+        from: usize,
+        to: usize,
+    },
+    /// Time passes, in grace periods.
+    Wait(u64),
+}
+
+/// Two tabs and a thief.
+const PARTIES: usize = 3;
+
+fn shared() -> impl Strategy<Value = Vec<Shared>> {
+    let party = 0..PARTIES;
+    let event = prop_oneof![
+        4 => (party.clone(), any::<bool>()).prop_map(|(party, is_lost)| Shared::Refresh { party, is_lost }),
+        3 => party.clone().prop_map(|party| Shared::UseAccess { party }),
+        2 => (party.clone(), party).prop_map(|(from, to)| Shared::Copy { from, to }),
+        2 => (0..3_u64).prop_map(Shared::Wait),
+    ];
+    prop::collection::vec(event, 1..30)
+}
+
+async fn late_reuse_ends_the_session(connections: &Connections, events: &[Shared]) -> Result<(), TestCaseError> {
+    let fixture = Fixture::create(connections, GRACE).await;
+    let (mut held, mut is_alive) = ([0; PARTIES], true);
+    // In grace periods, and a margin each: a pair of an earlier time was used more than the grace ago.
+    let (mut now, mut first_used) = (0, BTreeMap::new());
+    for event in events {
+        match *event {
+            Shared::Refresh { party, is_lost } => {
+                let token = held[party];
+                let is_late = first_used.get(&(token + 1)).is_some_and(|at| *at < now);
+                match outcome_of(fixture.present(token, 0).await) {
+                    RotationOutcome::Rotated { .. } => {
+                        prop_assert!(is_alive && !is_late, "token {} is accepted", token);
+                        first_used.entry(token).or_insert(now);
+                        held[party] = if is_lost { token } else { token + 1 };
+                    }
+                    RotationOutcome::ReuseDetected => {
+                        prop_assert!(
+                            is_alive && first_used.contains_key(&(token + 1)),
+                            "token {} was not reused",
+                            token
+                        );
+                        is_alive = false;
+                    }
+                    outcome => prop_assert!(!is_alive && outcome == RotationOutcome::SessionNotFound, "{:?}", outcome),
+                }
+            }
+            Shared::UseAccess { party } => {
+                fixture.use_access(held[party]).await;
+                first_used.entry(held[party]).or_insert(now);
+            }
+            Shared::Copy { from, to } => held[to] = held[from],
+            Shared::Wait(graces) => {
+                fixture.move_rotated_at_back(graces * (GRACE + SECONDS_OF_A_CASE)).await;
+                now += graces;
+            }
+        }
+    }
+    fixture.expire().await;
+    Ok(())
+}
+
+#[test]
+fn a_token_presented_later_than_the_grace_after_its_successor_pair_was_used_ends_the_session() {
+    check(400, &shared(), &late_reuse_ends_the_session);
 }

@@ -86,7 +86,7 @@ async fn a_rotation_whose_reply_was_lost_is_repeatable_after_the_outage_and_olde
     let user = TestUser::at(&stack.api).await;
     let victim = user.sign_in_again().await;
     let rotated_at = |user: &TestUser| node.run(&["HGET", &user.session_key(), "rotated_at"]);
-    victim.refresh().await.expect_status(200);
+    victim.refreshed().await.me().await.expect_status(200);
     // As if 60 s had passed.
     node.run(&["HINCRBY", &victim.session_key(), "rotated_at", "-60"]);
     // Fills the cache with the account, which a refresh reads first.

@@ -7,7 +7,7 @@ use auth_api::redis_client::address::RedisAddress;
 use auth_api::redis_client::{Redis, RedisConfig};
 use auth_api::store::StoreError;
 use auth_api::store::sessions::{self, NewSession, PresentedToken, RotationOutcome, SessionId, StampState};
-use auth_api::tokens::{refresh_digests, successor_jti};
+use auth_api::tokens::{access_jti, refresh_digests, successor_jti};
 use redis::Script;
 use shared::random::Random;
 use uuid::Uuid;
@@ -87,9 +87,14 @@ impl<'a> Fixture<'a> {
     }
 
     async fn rotate(&self, redis: &Redis, token: usize, stamp: u128) -> Result<RotationOutcome, StoreError> {
-        let digests = &refresh_digests(self.jti(token));
-        let presented = PresentedToken { session: self.id, digests, stamp: stamp_of(stamp) };
-        sessions::rotate(redis, presented, LIFETIME, self.grace).await
+        let (digests, next_access_jti) = (&refresh_digests(self.jti(token)), access_jti(self.jti(token + 1)));
+        let presented = PresentedToken { session: self.id, digests, next_access_jti, stamp: stamp_of(stamp) };
+        sessions::rotate(redis, presented, LIFETIME, None, self.grace).await
+    }
+
+    /// Uses the access token that was issued with a refresh token.
+    pub async fn use_access(&self, token: usize) {
+        sessions::record_use(self.redis(), self.id, access_jti(self.jti(token))).await.expect("a reply");
     }
 
     /// Presents a token: the outcome, and the session in Redis before it.
@@ -128,7 +133,7 @@ impl<'a> Fixture<'a> {
             -1 => RotationOutcome::SessionNotFound,
             -2 => RotationOutcome::PasswordChanged,
             -3 => RotationOutcome::ReuseDetected,
-            issued_at => RotationOutcome::Rotated { issued_at: issued_at.try_into().unwrap(), now },
+            issued_at => RotationOutcome::Rotated { issued_at: issued_at.try_into().unwrap(), now, created_at: 0 },
         };
         (outcome, before)
     }
