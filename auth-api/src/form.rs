@@ -15,7 +15,7 @@ use bytes::Bytes;
 use mime::Mime;
 use shared::http::Problem;
 use shared::http::body::{BodyLimits, BodyReader, BufferedBody};
-use shared::worker_pool::{Overload, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Priority, Workers, WorkersConfig};
 use tokio::runtime::Handle;
 
 use crate::error::{Error, FieldErrors};
@@ -39,7 +39,7 @@ impl FormParser {
     pub fn start(limits: BodyLimits) -> std::io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let config = WorkersConfig { threads, queue_max: QUEUE_MAX, queue_timeout: limits.timeout };
-        Ok(Self { limits, workers: Workers::start("parsing", &config, || ())? })
+        Ok(Self { limits, workers: Workers::start("parsing", Priority::Low, &config, || ())? })
     }
 
     /// Receives a body of at most `limit_bytes` and parses the fields of `names`.

@@ -6,7 +6,7 @@
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use shared::random::Random;
-use shared::worker_pool::{Overload, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Priority, Workers, WorkersConfig};
 
 use crate::domain::Password;
 use crate::error::Error;
@@ -59,7 +59,8 @@ impl Hashing {
         let internal = |error: &dyn std::fmt::Display| Error::Internal(format!("Argon2: {error}"));
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(|e| internal(&e))?;
         let worker = move || Hasher { params: params.clone(), memory: Vec::new() };
-        let workers = Workers::start("hashing", &config.workers, worker.clone()).map_err(|e| internal(&e))?;
+        let workers =
+            Workers::start("hashing", Priority::Idle, &config.workers, worker.clone()).map_err(|e| internal(&e))?;
         let salt = Salt::new(&random.bytes::<16>()).map_err(|e| internal(&e))?;
         let dummy_password = Password::to_compare(&hex::encode(random.bytes::<16>()));
         let dummy = worker().hash(&dummy_password, salt).map_err(|e| internal(&e))?;

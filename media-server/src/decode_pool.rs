@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::memory_budget::{MemoryBudget, MemoryError, MemoryPermit};
-use shared::worker_pool::{Overload, StopSignal, Workers, WorkersConfig};
+use shared::worker_pool::{Overload, Priority, StopSignal, Workers, WorkersConfig};
 use tokio::runtime::Handle;
 
 use crate::formats::ImageError;
@@ -61,7 +61,7 @@ impl DecodePool {
     /// Creates the pool.
     pub fn start(config: &DecodePoolConfig) -> std::io::Result<Self> {
         Ok(Self {
-            workers: Workers::start("decoding", &config.workers, || ())?,
+            workers: Workers::start("decoding", Priority::Low, &config.workers, || ())?,
             memory: MemoryBudget::new(config.memory_bytes, config.workers.queue_timeout),
             deadline: config.deadline,
         })

@@ -1,7 +1,6 @@
 //! Worker pool: CPU-bound work on bounded threads, with a bounded queue.
 //!
-//! The threads are a tokio blocking pool of their own: they run in the idle scheduling class, which a thread without
-//! privileges can't leave again. At most [`WorkersConfig::threads`] pieces of work run at once, which bounds the cores and
+//! The threads are a tokio blocking pool of their own, with a lower priority than those that handle requests. At most [`WorkersConfig::threads`] pieces of work run at once, which bounds the cores and
 //! the memory that they take. Waiting is bounded in number and in time, and ends in [`Overload`].
 
 use std::fmt;
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
+use rustix::process::setpriority_process;
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
@@ -104,6 +104,7 @@ impl<S: Send + 'static> Workers<S> {
     /// Creates a pool whose threads are called `name`; they start on demand.
     pub fn start(
         name: &str,
+        priority: Priority,
         config: &WorkersConfig,
         new_state: impl Fn() -> S + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
@@ -112,7 +113,7 @@ impl<S: Send + 'static> Workers<S> {
             .thread_name(name)
             .max_blocking_threads(config.threads)
             .thread_keep_alive(KEEP_ALIVE)
-            .on_thread_start(set_idle_priority)
+            .on_thread_start(move || priority.apply())
             .on_thread_stop({
                 let unused_states = Arc::clone(&unused_states);
                 move || drop(lock(&unused_states).pop())
@@ -201,19 +202,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Moves the calling thread to the idle scheduling class (`SCHED_IDLE`, sched(7)): any other thread that wakes up preempts it
-/// at once. A lower priority alone does not do: a thread that wakes up waits for the end of a time slice, at each hop of a
-/// request. It is not starved by many small requests either: those wait for sockets again and again. Other programs come
-/// first, too, except those in another control group, such as a container.
-pub fn set_idle_priority() {
-    static WARNING: Once = Once::new();
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-        WARNING.call_once(|| {
-            tracing::warn!(?error, "can't set SCHED_IDLE; worker threads compete with request handling for the cores");
-        });
+/// Priority of the threads, which can't be raised again without privileges (docs/decisions/scheduling.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A nice value of 4 (sched(7)): next to another program that uses all cores, the threads have 29 % of them.
+    Low,
+    /// The idle scheduling class (`SCHED_IDLE`, sched(7)): any thread that wakes up preempts them at once, and another program
+    /// that uses all cores stops them almost entirely.
+    Idle,
+}
+
+impl Priority {
+    /// Gives the priority to the calling thread.
+    pub fn apply(self) {
+        static WARNING: Once = Once::new();
+        let applied = match self {
+            // Of the calling thread: Linux has a nice value for each.
+            Self::Low => setpriority_process(None, LOW_NICE).map_err(|error| error.to_string()),
+            Self::Idle => {
+                let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+                set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+                    .map_err(|error| format!("{error:?}"))
+            }
+        };
+        if let Err(error) = applied {
+            WARNING.call_once(|| {
+                tracing::warn!(error, "can't lower the priority of worker threads; they compete with request handling");
+            });
+        }
     }
 }
+
+/// Each step is a factor of 1.25 in the share of a core.
+const LOW_NICE: i32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -225,7 +246,7 @@ mod tests {
     use super::*;
 
     fn one_thread(queue_max: usize, queue_timeout: Duration) -> Workers<()> {
-        Workers::start("test", &WorkersConfig { threads: 1, queue_max, queue_timeout }, || ()).unwrap()
+        Workers::start("test", Priority::Low, &WorkersConfig { threads: 1, queue_max, queue_timeout }, || ()).unwrap()
     }
 
     #[tokio::test]
@@ -335,7 +356,7 @@ mod tests {
     async fn idle_threads_drop_their_state_and_a_new_one_is_made() {
         let config = WorkersConfig { threads: 2, queue_max: 8, queue_timeout: Duration::from_mins(1) };
         let state = Arc::new(());
-        let workers = Workers::start("test", &config, {
+        let workers = Workers::start("test", Priority::Low, &config, {
             let state = Arc::clone(&state);
             move || Arc::clone(&state)
         })

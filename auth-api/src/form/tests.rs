@@ -14,7 +14,7 @@ fn body(content_type: &str, bytes: impl Into<Bytes>) -> BufferedBody {
 fn parser(queue_max: usize) -> FormParser {
     let config = WorkersConfig { threads: 1, queue_max, queue_timeout: Duration::from_mins(1) };
     let limits = BodyLimits::new(0, Duration::from_mins(1));
-    FormParser { limits, workers: Workers::start("parsing", &config, || ()).unwrap() }
+    FormParser { limits, workers: Workers::start("parsing", Priority::Low, &config, || ()).unwrap() }
 }
 
 /// One `email` of this many letters, in each type of body.

@@ -30,6 +30,7 @@ pub const ALL: &[Row] = &[
     pictures::NOT_MODIFIED,
     uploads::UPLOAD,
     uploads::RATE,
+    uploads::BUSY,
     renditions::FIRST,
     renditions::FIRST_IN_PROCESS,
     uploads::AT_ONCE,

@@ -4,14 +4,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use shared::worker_pool::set_idle_priority;
+use shared::worker_pool::Priority;
 use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::harness::row::Sample;
 
 /// Returns how often per second `threads` threads complete their work, which `begin` creates for each, within `time`.
-pub fn rate<W>(threads: usize, time: Duration, begin: impl Fn() -> Result<W, Error> + Sync) -> Result<Sample, Error>
+pub fn rate<W>(
+    threads: usize,
+    priority: Priority,
+    time: Duration,
+    begin: impl Fn() -> Result<W, Error> + Sync,
+) -> Result<Sample, Error>
 where
     W: FnMut() -> Result<(), Error>,
 {
@@ -19,7 +24,7 @@ where
     let started = Instant::now();
     let run = || {
         // As the services' threads do, so that other load costs both the same.
-        set_idle_priority();
+        priority.apply();
         let mut work = begin()?;
         let mut count = 0;
         while !stopped.load(Ordering::Relaxed) {

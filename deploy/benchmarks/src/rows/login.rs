@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use auth_api::hashing::HashingConfig;
+use shared::worker_pool::Priority;
 
 use super::me::rate;
 use crate::error::Error;
@@ -43,7 +44,7 @@ pub(super) fn client(bench: &Bench, deployment: &Deployment) -> Result<Wrk, Erro
 
 /// Returns Argon2id hashes per second on as many threads as auth-api has, each reusing its memory.
 fn hashes(config: &HashingConfig, time: Duration) -> Result<Sample, Error> {
-    threads::rate(config.workers.threads, time, || {
+    threads::rate(config.workers.threads, Priority::Idle, time, || {
         let params = Params::new(config.memory_kib, config.passes, config.lanes, None).map_err(Error::client)?;
         let mut memory = vec![Block::default(); params.block_count()];
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
