@@ -21,6 +21,7 @@ use crate::hashing::HashingConfig;
 use crate::login_throttle::ThrottleConfig;
 use crate::pictures::client::MediaConfig;
 use crate::redis_client::RedisConfig;
+use crate::refresh_cookie::CookieConfig;
 use crate::request_limits::RequestLimitsConfig;
 use crate::store::postgres::PostgresConfig;
 use crate::tokens::TokenConfig;
@@ -32,6 +33,7 @@ pub struct Config {
     pub log: LogConfig,
     /// Scheme and host of links; `None`: those that the client used.
     pub public_url: Option<String>,
+    pub cookies: CookieConfig,
     /// Networks of nginx, whose `X-Forwarded-*` headers are trusted.
     pub nginx_networks: Vec<IpNet>,
     pub postgres: PostgresConfig,
@@ -78,6 +80,7 @@ impl Config {
         let serve = ServeConfig::read(settings)?;
         let log = LogConfig::read(settings)?;
         let public_url = public_url(settings)?;
+        let cookies = cookies(settings)?;
         let nginx_networks = nginx_networks(settings)?;
         let store_timeout = settings.seconds(
             "STORE_TIMEOUT_SECONDS",
@@ -97,6 +100,7 @@ impl Config {
             serve,
             log,
             public_url,
+            cookies,
             nginx_networks,
             postgres,
             redis,
@@ -185,6 +189,29 @@ fn public_url(settings: &mut Settings) -> Result<Option<String>, SettingError> {
         ));
     }
     Ok(Some(text.trim_end_matches('/').to_owned()))
+}
+
+fn cookies(settings: &mut Settings) -> Result<CookieConfig, SettingError> {
+    let name = "CORS_ALLOWED_ORIGINS";
+    let text = settings.text(
+        name,
+        "",
+        "origins whose pages may call the API, separated by commas, as in https://app.example.com; * stands for one label, as in https://*.example.com",
+    );
+    let origins = text.parse().map_err(|origin: String| {
+        SettingError::new(
+            name,
+            format!("{origin:?}"),
+            "origins such as https://app.example.com or https://*.example.com, separated by commas",
+        )
+    })?;
+    let same_site = settings.parsed(
+        "COOKIE_SAMESITE",
+        "lax",
+        "lax or none",
+        "SameSite of the cookie with the refresh token: lax; or none, for pages on another site",
+    )?;
+    Ok(CookieConfig { same_site, origins })
 }
 
 fn nginx_networks(settings: &mut Settings) -> Result<Vec<IpNet>, SettingError> {

@@ -27,6 +27,9 @@ pub enum Error {
     /// A signed-in user confirmed a change with a wrong password.
     #[error("wrong password")]
     WrongPassword,
+    /// A page of another origin sent a request with the cookie of the refresh token.
+    #[error("cross-origin request")]
+    CrossOrigin,
     #[error("no such session")]
     NoSuchSession,
     #[error("too many requests")]
@@ -113,6 +116,7 @@ impl From<Error> for Problem {
             }
             Error::WrongPassword => Problem::fields(FieldErrors::one("password", "Invalid password.").0),
             Error::NoSuchSession => Problem::not_found(),
+            Error::CrossOrigin => Problem::forbidden("CSRF Failed: Origin checking failed."),
             // Rounded up: the next request must be allowed then.
             Error::Throttled { retry_after: wait } => {
                 Problem::throttled(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).with_cause(error)

@@ -14,6 +14,7 @@
 //! | [`form`] | request bodies: JSON, URL-encoded or multipart |
 //! | [`domain`] | e-mail address, name, password, profile picture: parsers without HTTP and storage |
 //! | [`tokens`] | JSON Web Tokens, signing keys and their rotation |
+//! | [`refresh_cookie`] | the refresh token in a cookie, and which pages may use it |
 //! | [`passwords`] | the only place that checks a password |
 //! | [`login_throttle`] | limits of failed logins |
 //! | [`request_limits`] | limits of registrations and of address probes |
@@ -40,6 +41,7 @@ pub mod password_file;
 pub mod passwords;
 pub mod pictures;
 pub mod redis_client;
+pub mod refresh_cookie;
 pub mod request_limits;
 pub mod routes;
 pub mod store;

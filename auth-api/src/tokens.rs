@@ -109,6 +109,9 @@ pub struct IssueTimes {
 pub struct TokenPair {
     pub refresh: String,
     pub access: String,
+    /// How long the refresh token is valid, in seconds from now.
+    #[serde(skip)]
+    pub refresh_seconds: u64,
 }
 
 /// Signs and verifies tokens.
@@ -210,16 +213,10 @@ impl Tokens {
             exp: iat.saturating_add(lifetime.as_secs()).min(issued.session_ends_at),
             iss: self.config.issuer.clone(),
         };
-        let access_jti = access_jti(refresh_jti);
-        Ok(TokenPair {
-            refresh: self.sign(claims(
-                TokenType::Refresh,
-                refresh_jti,
-                issued.refresh,
-                self.config.refresh_lifetime,
-            ))?,
-            access: self.sign(claims(TokenType::Access, access_jti, issued.access, self.config.access_lifetime))?,
-        })
+        let refresh = claims(TokenType::Refresh, refresh_jti, issued.refresh, self.config.refresh_lifetime);
+        let access = claims(TokenType::Access, access_jti(refresh_jti), issued.access, self.config.access_lifetime);
+        let refresh_seconds = refresh.exp.saturating_sub(issued.access);
+        Ok(TokenPair { refresh: self.sign(refresh)?, access: self.sign(access)?, refresh_seconds })
     }
 
     /// Signs with the key that was active at the token's `iat`, which is the same on every replica: a refresh token that is

@@ -21,6 +21,8 @@ pub(super) const FIELDS_MAX: usize = 1000;
 /// trimmed. A longer text is dropped while parsing.
 pub(super) const TEXT_BYTES_MAX: usize = 16 * 1024;
 
+const NO_BOOLEAN: &str = "Must be a valid boolean.";
+
 /// The value of a field.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -35,7 +37,8 @@ pub(super) enum Value {
     File(Bytes),
     /// A text above [`TEXT_BYTES_MAX`].
     TooLong,
-    /// A JSON boolean, list or object.
+    Bool(bool),
+    /// A JSON list or object.
     Other,
 }
 
@@ -85,7 +88,7 @@ impl Fields {
             Some(Value::Null) => FieldValue::Null,
             Some(Value::JsonText(text) | Value::FormText(text)) => FieldValue::Text(text),
             Some(Value::TooLong) => FieldValue::TooLong,
-            Some(Value::JsonPicture(_) | Value::File(_) | Value::Other) => FieldValue::NotText,
+            Some(Value::JsonPicture(_) | Value::File(_) | Value::Bool(_) | Value::Other) => FieldValue::NotText,
         }
     }
 
@@ -94,6 +97,25 @@ impl Fields {
         let rules = TextRules { required: true, trimmed, chars_max };
         let text = required_or_optional_text(self.text(name), rules)?.unwrap_or_default();
         if text.contains('\0') { Err(validate_common(text, usize::MAX)) } else { Ok(text) }
+    }
+
+    /// Returns a flag, false if it is absent; of a form, with the words of Django REST Framework.
+    pub fn flag(&self, name: &str) -> Result<bool, ValidationErrors> {
+        match self.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(Value::JsonText(text) | Value::FormText(text)) => match text.to_ascii_lowercase().as_str() {
+                "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+                "false" | "f" | "no" | "n" | "off" | "0" | "" => Ok(false),
+                _ => Err(vec![NO_BOOLEAN.to_owned()]),
+            },
+            Some(_) => Err(vec![NO_BOOLEAN.to_owned()]),
+        }
+    }
+
+    /// Whether the body has no fields that the endpoint reads.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// Returns the picture field.
@@ -106,7 +128,7 @@ impl Fields {
             Some(Value::JsonPicture(text)) => {
                 EscapedText::new(text).map_or(PictureValue::Other, PictureValue::JsonText)
             }
-            Some(Value::JsonText(_) | Value::TooLong | Value::Other) => PictureValue::Other,
+            Some(Value::JsonText(_) | Value::TooLong | Value::Bool(_) | Value::Other) => PictureValue::Other,
         }
     }
 }

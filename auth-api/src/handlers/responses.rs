@@ -1,14 +1,18 @@
 //! The JSON of responses. The order of the fields is part of the API.
 
+use http::header::{HeaderValue, SET_COOKIE};
 use serde::Serialize;
 use shared::http::RequestHead;
 use shared::media_api::{ImageName, PUBLIC_PREFIX};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
+use warp::reply::{Reply, Response};
 
 use crate::client_info::public_url;
 use crate::config::Config;
+use crate::error::Error;
+use crate::refresh_cookie::CookieConfig;
 use crate::store::sessions::Session;
 use crate::store::users::User;
 use crate::tokens::TokenPair;
@@ -35,11 +39,51 @@ impl<'a> UserResponse<'a> {
     }
 }
 
+/// A pair of tokens.
+#[derive(Serialize)]
+pub struct TokensResponse {
+    /// `None` where it is in a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    pub access: String,
+}
+
+/// Where a response has the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Body,
+    Cookie,
+}
+
+/// Returns a response with tokens; `body` makes its JSON from what the body has of them.
+pub fn with_tokens<T: Serialize>(
+    config: &CookieConfig,
+    transport: Transport,
+    tokens: TokenPair,
+    body: impl FnOnce(TokensResponse) -> T,
+) -> Result<Response, Error> {
+    let TokenPair { refresh, access, refresh_seconds } = tokens;
+    Ok(match transport {
+        Transport::Body => warp::reply::json(&body(TokensResponse { refresh: Some(refresh), access })).into_response(),
+        Transport::Cookie => {
+            let response = warp::reply::json(&body(TokensResponse { refresh: None, access }));
+            with_cookie(response, config.set(&refresh, refresh_seconds)?)
+        }
+    })
+}
+
+/// Adds a `Set-Cookie`.
+pub fn with_cookie(response: impl Reply, cookie: HeaderValue) -> Response {
+    let mut response = response.into_response();
+    response.headers_mut().insert(SET_COOKIE, cookie);
+    response
+}
+
 /// A new session.
 #[derive(Serialize)]
 pub struct LoginResponse<'a> {
     /// The first tokens.
-    pub tokens: TokenPair,
+    pub tokens: TokensResponse,
     /// The user.
     pub data: UserResponse<'a>,
 }

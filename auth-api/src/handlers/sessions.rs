@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use shared::http::RequestHead;
 use shared::http::access::request_id;
-use shared::http::body::BodyReader;
 use shared::http::router::Request;
 use uuid::Uuid;
 use warp::reply::Reply;
 
-use super::responses::{LoginResponse, SessionResponse, UserResponse};
+use super::responses::{LoginResponse, SessionResponse, Transport, UserResponse, with_cookie, with_tokens};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::client_info::ClientInfo;
@@ -21,27 +21,38 @@ use crate::passwords::{Account, authenticate};
 use crate::store::sessions::{NewSession, PresentedToken, RotationOutcome, SessionId};
 use crate::store::users::User;
 use crate::store::{self, StoreError};
-use crate::tokens::{
-    Claims, IssueTimes, TokenError, TokenPair, TokenType, VerifiedToken, access_jti, refresh_digests, successor_jti,
-};
+use crate::tokens::{Claims, IssueTimes, TokenError, TokenPair, TokenType, access_jti, refresh_digests, successor_jti};
 
 /// `POST login`: creates a session.
 pub async fn create(app: Arc<App>, Request { head, body }: Request) -> Result<impl Reply, Error> {
     let client = ClientInfo::new(&app.config, &head);
-    let fields = app.forms.read(body, app.config.body_bytes_max, &["email", "password"]).await?;
-    let (email, password) = credentials(&fields)?;
+    let fields = app.forms.read(body, app.config.body_bytes_max, &["email", "password", "cookie"]).await?;
+    let Credentials { email, password, transport } = credentials(&fields)?;
+    if transport == Transport::Cookie {
+        app.config.cookies.check_origin(&head)?;
+    }
     let user = authenticate(&app, Account::Email(email), password, client.ip).await?;
     let tokens = create_session(&app, &user, &client).await?;
     let data = UserResponse::new(&user, &app.config, &head);
-    Ok(warp::reply::json(&LoginResponse { tokens, data }))
+    with_tokens(&app.config.cookies, transport, tokens, |tokens| LoginResponse { tokens, data })
 }
 
-fn credentials(fields: &Fields) -> Result<(&str, Password), Error> {
+struct Credentials<'a> {
+    email: &'a str,
+    password: Password,
+    transport: Transport,
+}
+
+fn credentials(fields: &Fields) -> Result<Credentials<'_>, Error> {
     let mut errors = FieldErrors::default();
     let email = errors.take("email", fields.required_text("email", true, Email::CHARS_MAX));
     let password = errors.take("password", fields.required_text("password", false, Password::CHARS_MAX));
-    match (email, password) {
-        (Some(email), Some(password)) => Ok((email, Password::to_compare(password))),
+    let in_cookie = errors.take("cookie", fields.flag("cookie"));
+    match (email, password, in_cookie) {
+        (Some(email), Some(password), Some(in_cookie)) => {
+            let transport = if in_cookie { Transport::Cookie } else { Transport::Body };
+            Ok(Credentials { email, password: Password::to_compare(password), transport })
+        }
         _ => Err(Error::Fields(errors)),
     }
 }
@@ -65,16 +76,29 @@ async fn create_session(app: &App, user: &User, client: &ClientInfo) -> Result<T
 }
 
 /// `POST refresh`: rotates a refresh token.
-pub async fn refresh(app: Arc<App>, request: Request) -> Result<impl Reply, Error> {
-    let token = refresh_token_from_body(&app, request.body).await?;
+pub async fn refresh(app: Arc<App>, Request { head, body }: Request) -> Result<impl Reply, Error> {
+    let fields = app.forms.read(body, app.config.body_bytes_max, &["refresh"]).await?;
+    let (token, transport) = refresh_token(&app, &head, &fields)?;
+    match successor_pair(&app, token).await {
+        Ok(pair) => with_tokens(&app.config.cookies, transport, pair, |tokens| tokens),
+        // It will not be accepted again.
+        Err(error @ Error::RefreshToken(_)) if transport == Transport::Cookie => {
+            Ok(with_cookie(error, app.config.cookies.remove()?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn successor_pair(app: &App, token: &str) -> Result<TokenPair, Error> {
+    let token = app.tokens.verify(token, TokenType::Refresh).await.map_err(Error::RefreshToken)?;
     let claims = &token.claims;
     let (session, revoked) = (claims.session(), || Error::RefreshToken(TokenError::Invalid));
     let user = app.users.get(session.user_id).await?.ok_or_else(revoked)?;
-    let outcome = match rotate(&app, claims, &user).await? {
+    let outcome = match rotate(app, claims, &user).await? {
         // The cached user may predate a change of the password.
         RotationOutcome::PasswordChanged => {
             let user = app.users.reload(session.user_id).await?.ok_or_else(revoked)?;
-            rotate(&app, claims, &user).await?
+            rotate(app, claims, &user).await?
         }
         outcome => outcome,
     };
@@ -82,7 +106,7 @@ pub async fn refresh(app: Arc<App>, request: Request) -> Result<impl Reply, Erro
         RotationOutcome::Rotated { issued_at, now, created_at } => {
             let session_ends_at = store::sessions::ends_at(created_at, app.config.session_lifetime_max);
             let times = IssueTimes { refresh: issued_at, access: now, session_ends_at };
-            Ok(warp::reply::json(&app.tokens.pair(session, successor_jti(claims.jti), times)?))
+            Ok(app.tokens.pair(session, successor_jti(claims.jti), times)?)
         }
         RotationOutcome::SessionNotFound | RotationOutcome::PasswordChanged => Err(revoked()),
         RotationOutcome::LifetimeEnded => Err(Error::RefreshToken(TokenError::Expired)),
@@ -107,21 +131,34 @@ async fn rotate(app: &App, claims: &Claims, user: &User) -> Result<RotationOutco
 /// Longest refresh token, in characters; issued ones have about 450.
 const REFRESH_TOKEN_CHARS_MAX: usize = 4096;
 
-async fn refresh_token_from_body(app: &App, body: BodyReader) -> Result<Arc<VerifiedToken>, Error> {
-    let fields = app.forms.read(body, app.config.body_bytes_max, &["refresh"]).await?;
+/// Returns the refresh token of the body, or of the cookie if the body has none.
+fn refresh_token<'a>(app: &App, head: &'a RequestHead, fields: &'a Fields) -> Result<(&'a str, Transport), Error> {
+    if fields.is_empty()
+        && let Some(token) = app.config.cookies.token(head)?
+    {
+        return Ok((token, Transport::Cookie));
+    }
     let mut errors = FieldErrors::default();
-    let Some(token) = errors.take("refresh", fields.required_text("refresh", true, REFRESH_TOKEN_CHARS_MAX)) else {
-        return Err(Error::Fields(errors));
-    };
-    app.tokens.verify(token, TokenType::Refresh).await.map_err(Error::RefreshToken)
+    let token = errors.take("refresh", fields.required_text("refresh", true, REFRESH_TOKEN_CHARS_MAX));
+    token.map(|token| (token, Transport::Body)).ok_or(Error::Fields(errors))
 }
 
 /// `POST logout`: ends the session of a refresh token, a used one included.
-pub async fn logout(app: Arc<App>, request: Request) -> Result<impl Reply, Error> {
-    let session = refresh_token_from_body(&app, request.body).await?.claims.session();
-    // It may have ended already.
-    let _ = end(&app, session).await?;
-    Ok(StatusCode::NO_CONTENT)
+pub async fn logout(app: Arc<App>, Request { head, body }: Request) -> Result<impl Reply, Error> {
+    let fields = app.forms.read(body, app.config.body_bytes_max, &["refresh"]).await?;
+    let (token, transport) = refresh_token(&app, &head, &fields)?;
+    let ended = match app.tokens.verify(token, TokenType::Refresh).await {
+        // It may have ended already.
+        Ok(token) => end(&app, token.claims.session()).await.map(drop),
+        Err(error) => Err(Error::RefreshToken(error)),
+    };
+    match (transport, ended) {
+        (Transport::Body, ended) => ended.map(|()| StatusCode::NO_CONTENT.into_response()),
+        (Transport::Cookie, Ok(()) | Err(Error::RefreshToken(_))) => {
+            Ok(with_cookie(StatusCode::NO_CONTENT, app.config.cookies.remove()?))
+        }
+        (Transport::Cookie, Err(error)) => Err(error),
+    }
 }
 
 async fn end(app: &App, session: SessionId) -> Result<bool, Error> {

@@ -1,6 +1,8 @@
 //! The endpoints of auth-api: one file per endpoint, and what all of them share.
 
 mod bodies;
+mod cookies;
+mod cross_origin;
 mod delete_me;
 mod every_endpoint;
 mod forged_tokens;

@@ -93,6 +93,11 @@ impl Problem {
         Self::detail(StatusCode::UNAUTHORIZED, "The secret of the two services is missing or wrong.")
     }
 
+    /// 403.
+    pub fn forbidden(detail: &str) -> Self {
+        Self::detail(StatusCode::FORBIDDEN, detail)
+    }
+
     /// 404.
     pub fn not_found() -> Self {
         Self::detail(StatusCode::NOT_FOUND, "Not found.")
