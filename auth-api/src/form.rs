@@ -68,7 +68,10 @@ async fn parse(mut body: BufferedBody, names: FieldNames) -> Result<Fields, Erro
     }
     let unsupported = || Problem::unsupported_media_type(&body.content_type);
     let media_type: Mime = body.content_type.parse().map_err(|_| unsupported())?;
-    let is_utf8 = media_type.get_param(mime::CHARSET).is_none_or(|charset| charset == mime::UTF_8);
+    let is_utf8 = media_type.get_param(mime::CHARSET).is_none_or(|charset| {
+        // US-ASCII is a part of UTF-8.
+        ["utf-8", "utf8", "us-ascii"].iter().any(|name| charset.as_str().eq_ignore_ascii_case(name))
+    });
     let (kind, fields) = match (media_type.type_().as_str(), media_type.subtype().as_str()) {
         ("application", "json") if is_utf8 => ("JSON", json::read(&body.bytes, names)),
         ("application", "x-www-form-urlencoded") if is_utf8 => ("Form", urlencoded::read(&body.bytes, names)),

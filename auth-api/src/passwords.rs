@@ -44,7 +44,7 @@ pub async fn authenticate(app: &App, account: Account<'_>, password: Password, i
     let attempt = app.login_throttle.acquire(&throttle_key, ip).await?;
     let found = within(app.config.store_timeout, find(app, account, email.as_deref())).await?;
     let hash = found.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let check = app.hashing.verify(password.clone(), hash).await?;
+    let check = verify(app, &password, hash).await?;
     if let (PasswordCheck::UnusableHash, Some(credentials)) = (check, &found) {
         tracing::warn!(request_id = %request_id(), user_id = %credentials.user.id, "stored password hash is unusable; the user can't sign in until it is set");
     }
@@ -63,6 +63,18 @@ pub async fn authenticate(app: &App, account: Account<'_>, password: Password, i
         within(app.config.store_timeout, rehash).await?;
     }
     Ok(credentials.user)
+}
+
+/// Checks a password, and then as it was sent if that is not NFC. A match of the latter is rehashed. An unknown account takes
+/// the same steps.
+async fn verify(app: &App, password: &Password, hash: Option<&str>) -> Result<PasswordCheck, Error> {
+    match (app.hashing.verify(password.clone(), hash).await?, password.raw()) {
+        (PasswordCheck::Invalid, Some(raw)) => Ok(match app.hashing.verify(raw, hash).await? {
+            PasswordCheck::Valid => PasswordCheck::ValidNeedsRehash,
+            check => check,
+        }),
+        (check, _) => Ok(check),
+    }
 }
 
 async fn find(app: &App, account: Account<'_>, email: Option<&str>) -> Result<Option<Credentials>, StoreError> {

@@ -12,6 +12,8 @@ pub fn routes() -> Router<App> {
         .public(Method::POST, "/api/user/register", accounts::create)
         .signed_in(Method::GET, "/api/user/me", accounts::read)
         .signed_in(Method::DELETE, "/api/user/me", accounts::delete)
+        // For clients behind proxies that drop the body of a DELETE.
+        .signed_in(Method::POST, "/api/user/me/delete", accounts::delete)
         .signed_in(Method::PUT, "/api/user/update", accounts::update)
         .signed_in(Method::PATCH, "/api/user/update", accounts::update)
         .public(Method::POST, "/api/user/login", sessions::create)

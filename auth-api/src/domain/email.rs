@@ -2,19 +2,16 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::text::{ValidationErrors, ok_or_errors, validate_common};
+use super::text::{ValidationErrors, is_ignorable, ok_or_errors, validate_common};
 
 /// Longest text that is parsed, in bytes: above it there are more than [`Email::CHARS_MAX`] characters.
 const BYTES_MAX: usize = 4 * Email::CHARS_MAX;
 
-/// An address in lower case.
+/// An address in its canonical form: in lower case, with the domain in ASCII (UTS 46). It is unique among accounts.
 ///
 /// Has neither `Display` nor `Debug`, so that it can't be logged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Email {
-    display: String,
-    canonical: String,
-}
+pub struct Email(String);
 
 impl Email {
     /// The longest address, in characters (RFC 5321, section 4.5.3.1.3, less the angle brackets).
@@ -31,15 +28,15 @@ impl Email {
         if text.len() > BYTES_MAX {
             return Err(errors);
         }
-        let parsed = parts(text);
+        let parsed = canonical(text);
         if parsed.is_none() {
             errors.push("Enter a valid email address.".to_owned());
         }
-        let (local, domain, ascii_domain) = parsed.unwrap_or_default();
-        ok_or_errors(errors, || Self {
-            display: format!("{local}@{domain}"),
-            canonical: format!("{local}@{ascii_domain}"),
-        })
+        let canonical = parsed.unwrap_or_default();
+        if errors.is_empty() {
+            errors = validate_common(&canonical, Self::CHARS_MAX);
+        }
+        ok_or_errors(errors, || Self(canonical))
     }
 
     /// Returns the canonical form to look an account up. Unlike [`Email::parse`] it accepts a local part that needs quotes,
@@ -48,33 +45,26 @@ impl Email {
         if text.len() > BYTES_MAX {
             return None;
         }
-        let (local, _, domain) = parts(text).or_else(|| {
+        canonical(text).or_else(|| {
             let (local, domain) = text.rsplit_once('@')?;
             unquoted(local)?;
-            Some((local.to_ascii_lowercase(), String::new(), canonical_domain(domain)?))
-        })?;
-        Some(format!("{local}@{domain}"))
+            Some(format!("{}@{}", local.to_ascii_lowercase(), canonical_domain(domain)?))
+        })
     }
 
-    /// Returns the display form: what was sent, in lower case.
-    pub fn display(&self) -> &str {
-        &self.display
-    }
-
-    /// Returns the canonical form, with the domain in ASCII (UTS 46). It is unique among accounts.
-    pub fn canonical(&self) -> &str {
-        &self.canonical
+    /// Returns the address.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-/// Splits an address into local part, domain and domain in ASCII, each in lower case.
-fn parts(text: &str) -> Option<(String, String, String)> {
+fn canonical(text: &str) -> Option<String> {
     let (local, domain) = text.rsplit_once('@')?;
     let local = unquoted(local).unwrap_or_else(|| local.to_owned());
     if !is_dot_atom(&local) {
         return None;
     }
-    Some((local.to_ascii_lowercase(), domain.to_lowercase(), canonical_domain(domain)?))
+    Some(format!("{}@{}", local.to_ascii_lowercase(), canonical_domain(domain)?))
 }
 
 fn is_dot_atom(local: &str) -> bool {
@@ -105,6 +95,10 @@ fn unquoted(local: &str) -> Option<String> {
 fn canonical_domain(domain: &str) -> Option<String> {
     if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return canonical_literal(literal);
+    }
+    // UTS 46 would drop them.
+    if domain.chars().any(is_ignorable) {
+        return None;
     }
     let ascii = idna::domain_to_ascii(domain).ok()?;
     if ascii == "localhost" {
@@ -149,7 +143,7 @@ mod tests {
             ("ann@[127.0.0.1]", "ann@[127.0.0.1]"),
             ("ann@localhost", "ann@localhost"),
         ] {
-            assert_eq!(Email::parse(text).ok().unwrap().canonical(), expected, "{text}");
+            assert_eq!(Email::parse(text).ok().unwrap().as_str(), expected, "{text}");
         }
     }
 
@@ -171,6 +165,11 @@ mod tests {
             "ann@[999.0.0.1]",
             "ann@example.com\n",
             "\u{212a}ann@example.com",
+            "ann\u{200b}@example.com",
+            "\u{ff41}nn@example.com",
+            "ann@exa\u{ad}mple.com",
+            "ann@exa\u{200b}mple.com",
+            "ann@ex\u{2060}ample.com",
             "ann@example.123",
             "ann@\u{0}example.com",
             "änn@example.com",
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn unnecessary_quotes_are_removed() {
-        assert_eq!(Email::parse("\"O'Brien\"@Example.com").ok().unwrap().display(), "o'brien@example.com");
+        assert_eq!(Email::parse("\"O'Brien\"@Example.com").ok().unwrap().as_str(), "o'brien@example.com");
     }
 
     #[test]
@@ -211,6 +210,14 @@ mod tests {
         let errors = Email::parse(&long).err().unwrap();
         assert_eq!(errors, ["Ensure this field has no more than 254 characters."]);
         assert_eq!(Email::lookup_form(&long), None);
+    }
+
+    #[test]
+    fn the_limit_counts_the_canonical_form() {
+        let label = |letter: &str| letter.repeat(20);
+        let domain = [label("例"), label("例"), label("例"), label("例")].join(".") + ".example.com";
+        let errors = Email::parse(&format!("{}@{domain}", "a".repeat(100))).err().unwrap();
+        assert_eq!(errors, ["Ensure this field has no more than 254 characters."]);
     }
 
     #[test]

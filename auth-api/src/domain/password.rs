@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use super::email::Email;
-use super::text::{ValidationErrors, is_too_long, ok_or_errors, validate_common};
+use super::text::{ValidationErrors, is_too_long, validate_common};
 
 /// Shortest new password, in characters.
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -19,9 +21,14 @@ const SIMILARITY_MAX: f64 = 0.7;
 /// (<https://gist.github.com/roycewilliams/226886fd01572964e1431ac8afc999ce>).
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password, byte by byte as sent. Has neither `Display` nor `Debug`.
+/// A password in NFC, so that it is the same on every keyboard (RFC 8265, section 4, `OpaqueString`). Has neither `Display` nor
+/// `Debug`.
 #[derive(Clone)]
-pub struct Password(String);
+pub struct Password {
+    normalized: String,
+    /// As sent, if that is another text.
+    raw: Option<String>,
+}
 
 impl Password {
     /// Long enough for any passphrase, short enough to bound the work.
@@ -29,11 +36,20 @@ impl Password {
 
     /// Returns a password to check against a stored hash; any text is valid.
     pub fn to_compare(text: &str) -> Self {
-        Self(text.to_owned())
+        let normalized = ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned();
+        let raw = (normalized != text).then(|| text.to_owned());
+        Self { normalized, raw }
+    }
+
+    /// Returns the password byte by byte as sent, if that is not NFC: an earlier release hashed it like that.
+    pub fn raw(&self) -> Option<Self> {
+        self.raw.as_ref().map(|raw| Self { normalized: raw.clone(), raw: None })
     }
 
     /// Validates a new password. `email` is the text of the account's address; one above its length limit is not compared.
     pub fn parse_new(text: &str, email: Option<&str>) -> Result<Self, ValidationErrors> {
+        let password = Self::to_compare(text);
+        let text = password.normalized.as_str();
         let mut errors = validate_common(text, Self::CHARS_MAX);
         // An oversized text gets no further checks, which bounds the work.
         if errors.is_empty() {
@@ -54,12 +70,12 @@ impl Password {
                 errors.push("This password is entirely numeric.".to_owned());
             }
         }
-        ok_or_errors(errors, || Self(text.to_owned()))
+        if errors.is_empty() { Ok(password) } else { Err(errors) }
     }
 
     /// Returns the bytes to hash.
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.normalized.as_bytes()
     }
 }
 

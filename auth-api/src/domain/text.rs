@@ -1,5 +1,8 @@
 //! Validation that all text fields share.
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+
 /// A message about a field, in the words of Django REST Framework.
 pub type Message = String;
 
@@ -63,6 +66,17 @@ pub(crate) fn validate_common(text: &str, chars_max: usize) -> ValidationErrors 
         errors.push("Null characters are not allowed.".to_owned());
     }
     errors
+}
+
+/// Whether a character shows nothing: white space, a control character, or one that is ignored by default (Unicode Standard,
+/// section 5.21), such as a zero-width space.
+pub(super) fn is_invisible(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control() || is_ignorable(letter)
+}
+
+/// Whether a character is ignored by default in display.
+pub(super) fn is_ignorable(letter: char) -> bool {
+    CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(letter)
 }
 
 /// Returns the value unless there are errors.

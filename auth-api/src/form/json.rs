@@ -63,9 +63,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
             }
             match known(self.0, &key) {
                 Some(PICTURE) => fields.push(PICTURE, picture(map.next_value()?)),
-                Some(name) => {
-                    fields.push(name, map.next_value_seed(ValueReader { ignored: &ignored, keeps: true })?);
-                }
+                Some(name) => fields.push(name, text(map.next_value()?, &ignored).map_err(A::Error::custom)?),
                 None => drop(map.next_value_seed(ValueReader { ignored: &ignored, keeps: false })?),
             }
             if seen.contains(&key) {
@@ -91,18 +89,23 @@ fn picture(raw: &RawValue) -> Value {
     }
 }
 
+/// Django REST Framework accepts a number as its digits, which are kept as they are sent.
+fn text(raw: &RawValue, ignored: &Cell<usize>) -> serde_json::Result<Value> {
+    match raw.get().bytes().next() {
+        Some(b'-' | b'0'..=b'9') if raw.get().parse().is_ok_and(f64::is_infinite) => {
+            Err(serde_json::Error::custom("number out of range"))
+        }
+        Some(b'-' | b'0'..=b'9') => Ok(bounded(raw.get(), Value::JsonText)),
+        _ => ValueReader { ignored, keeps: true }.deserialize(&mut serde_json::Deserializer::from_str(raw.get())),
+    }
+}
+
 /// Reads a value, or ignores it without an allocation; counts the ignored values, those inside included. Serde's
 /// `IgnoredAny` has no limit of nesting and accepts lone surrogates.
 #[derive(Clone, Copy)]
 struct ValueReader<'a> {
     ignored: &'a Cell<usize>,
     keeps: bool,
-}
-
-impl ValueReader<'_> {
-    fn number(self, number: &impl ToString) -> Value {
-        if self.keeps { Value::JsonText(number.to_string()) } else { Value::Other }
-    }
 }
 
 impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
@@ -130,17 +133,16 @@ impl<'de> Visitor<'de> for ValueReader<'_> {
         Ok(if self.keeps { bounded(text, Value::JsonText) } else { Value::Other })
     }
 
-    // Django REST Framework accepts a number as its digits.
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(self.number(&number))
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Other)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(self.number(&number))
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Other)
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(self.number(&number))
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Other)
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {

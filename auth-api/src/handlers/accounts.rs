@@ -257,7 +257,7 @@ fn parse<T>(
 /// was counted before its body was read.
 async fn is_taken(app: &App, email: &Email, existing: Option<&User>, client: &ClientInfo) -> Result<bool, Error> {
     if let Some(user) = existing {
-        if Email::lookup_form(&user.email).as_deref() == Some(email.canonical()) {
+        if Email::lookup_form(&user.email).as_deref() == Some(email.as_str()) {
             return Ok(false);
         }
         app.request_limits.count_email_check(user.id, client.ip).await?;

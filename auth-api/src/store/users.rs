@@ -85,8 +85,8 @@ pub async fn insert(client: &impl Executor, new: &NewUser<'_>) -> Result<User, S
             sql,
             &[
                 (&new.id, Type::UUID),
-                (&new.email.display(), Type::TEXT),
-                (&new.email.canonical(), Type::TEXT),
+                (&new.email.as_str(), Type::TEXT),
+                (&new.email.as_str(), Type::TEXT),
                 (&new.full_name.as_str(), Type::TEXT),
                 (&new.password_hash, Type::TEXT),
                 (&new.password_stamp, Type::UUID),
@@ -115,8 +115,8 @@ pub async fn update(client: &impl Executor, id: Uuid, changes: &Changes<'_>) -> 
             sql,
             &[
                 (&id, Type::UUID),
-                (&changes.email.map(Email::display), Type::TEXT),
-                (&changes.email.map(Email::canonical), Type::TEXT),
+                (&changes.email.map(Email::as_str), Type::TEXT),
+                (&changes.email.map(Email::as_str), Type::TEXT),
                 (&changes.full_name.map(FullName::as_str), Type::TEXT),
                 (&changes.password.map(|(hash, _)| hash), Type::TEXT),
                 (&changes.password.map(|(_, stamp)| stamp), Type::UUID),
@@ -186,7 +186,7 @@ fn credentials(row: &Row) -> Credentials {
 /// decides.
 pub async fn is_email_taken(client: &impl Executor, email: &Email, except: Option<Uuid>) -> Result<bool, StoreError> {
     let sql = "select exists (select from users where email_canonical = $1 and id is distinct from $2)";
-    Ok(client.query_one(sql, &[(&email.canonical(), Type::TEXT), (&except, Type::UUID)]).await?.get(0))
+    Ok(client.query_one(sql, &[(&email.as_str(), Type::TEXT), (&except, Type::UUID)]).await?.get(0))
 }
 
 /// Deletes a user. Returns false if it does not exist.

@@ -1,6 +1,7 @@
 //! The endpoints of auth-api: one file per endpoint, and what all of them share.
 
 mod bodies;
+mod client_quirks;
 mod cookies;
 mod cross_origin;
 mod delete_me;

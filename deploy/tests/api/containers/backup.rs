@@ -51,6 +51,6 @@ async fn users_pictures_keys_and_sessions_are_restored_into_an_empty_stack() {
     restored.refresh().await.expect_status(200);
     let picture = restored.picture().await.expect("the picture's link");
     let path = &picture[picture.find("/api/").unwrap()..];
-    api.get(path).await.expect_status(200);
+    assert_eq!(api.get(path).await.status, 200);
     wait_until_healthy("auth-api").await;
 }

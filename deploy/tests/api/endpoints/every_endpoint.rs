@@ -6,12 +6,13 @@ use serde_json::json;
 
 use crate::support::{Api, Form, PASSWORD, Response, TestUser, jpeg, send, stack};
 
-const ENDPOINTS: [(&str, &str, &str, bool); 8] = [
+const ENDPOINTS: [(&str, &str, &str, bool); 9] = [
     ("/api/user/login", "POST", "POST, OPTIONS", false),
     ("/api/user/register", "POST", "POST, OPTIONS", false),
     ("/api/user/refresh", "POST", "POST, OPTIONS", false),
     ("/api/user/logout", "POST", "POST, OPTIONS", false),
     ("/api/user/me", "GET", "GET, DELETE, HEAD, OPTIONS", true),
+    ("/api/user/me/delete", "POST", "POST, OPTIONS", true),
     ("/api/user/sessions", "GET", "GET, DELETE, HEAD, OPTIONS", true),
     ("/api/user/sessions/x", "DELETE", "DELETE, OPTIONS", true),
     ("/api/user/update", "PUT", "PUT, PATCH, OPTIONS", true),
