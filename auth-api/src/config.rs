@@ -95,6 +95,7 @@ impl Config {
         let hashing = passwords::hashing(settings)?;
         let (upload_grace, deletion_interval) = media::deletions(settings, media.timeout, store_timeout)?;
         let (orphan_grace, reconcile_interval) = media::reconciliation(settings, upload_grace)?;
+        let tokens = tokens::tokens(settings, public_url.as_deref())?;
         let config = Self {
             listen,
             serve,
@@ -112,7 +113,7 @@ impl Config {
             deletion_interval,
             orphan_grace,
             reconcile_interval,
-            tokens: tokens::tokens(settings)?,
+            tokens,
             refresh_grace: settings.seconds(
                 "REFRESH_GRACE_SECONDS",
                 10,

@@ -115,7 +115,7 @@ fn print_states(config: &Config, token_type: TokenType, keys: &KeySet) {
             KeyState::VerifyOnly { until } => format!("verifies, for {} s more", until.saturating_sub(now)),
             KeyState::Retired => "retired".to_owned(),
         };
-        println!("{token_type}  {}  {state}", key.kid());
+        println!("{token_type}  {}  {:?}  {state}", key.kid(), key.algorithm());
     }
 }
 

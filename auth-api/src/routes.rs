@@ -5,6 +5,7 @@ use shared::http::router::Router;
 
 use crate::app::App;
 use crate::handlers::{accounts, health, jwks, sessions};
+use crate::tokens::JWKS_PATH;
 
 /// Returns every endpoint of auth-api.
 pub fn routes() -> Router<App> {
@@ -22,6 +23,8 @@ pub fn routes() -> Router<App> {
         .signed_in(Method::GET, "/api/user/sessions", sessions::list)
         .signed_in(Method::DELETE, "/api/user/sessions", sessions::delete_others)
         .signed_in(Method::DELETE, "/api/user/sessions/:id", sessions::delete)
-        .public(Method::GET, "/.well-known/jwks.json", jwks::read)
+        .public(Method::GET, JWKS_PATH, jwks::read)
+        .public(Method::GET, "/.well-known/openid-configuration", jwks::discover)
+        .public(Method::GET, "/.well-known/oauth-authorization-server", jwks::discover)
         .health(health::check)
 }

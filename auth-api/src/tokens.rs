@@ -1,7 +1,8 @@
 //! Tokens: JSON Web Tokens (RFC 7519, RFC 8725).
 //!
-//! Access tokens are signed with Ed25519 (RFC 8037), so that other services can verify them, or with a shared secret (HS256).
-//! Refresh tokens are HS256 under a secret that only auth-api has. The algorithm is the key's, never the token's.
+//! Access tokens are signed with a key that is published, so that other services can verify them (`ES256`, `EdDSA`, `RS256`), or
+//! with a shared secret (HS256). Refresh tokens are HS256 under a secret that only auth-api has. The algorithm is the
+//! key's, never the token's.
 
 mod claims;
 mod key;
@@ -10,8 +11,8 @@ pub mod key_set;
 pub mod key_store;
 mod refresh_secrets;
 
-pub use claims::{Claims, TokenError, TokenType};
-pub use key::KeyError;
+pub use claims::{Audience, Claims, TokenError, TokenType};
+pub use key::{KeyError, SigningAlgorithm};
 pub use key_store::{KeySource, KeyStore};
 
 use std::str::FromStr;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{JwkSet, KeyAlgorithm};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 use serde::Serialize;
@@ -29,6 +30,7 @@ use shared::random::Random;
 use uuid::Uuid;
 
 use crate::store::sessions::SessionId;
+use claims::AccessClaims;
 use key_set::{KeyState, KeyTimes};
 
 /// Settings of tokens and their keys.
@@ -38,6 +40,8 @@ pub struct TokenConfig {
     /// Also the lifetime of a session that is not refreshed.
     pub refresh_lifetime: Duration,
     pub issuer: String,
+    /// Of access tokens.
+    pub audience: Option<Audience>,
     /// The keys of access tokens.
     pub keys: KeySource,
     /// The secrets of refresh tokens. `None`: none is verified.
@@ -71,7 +75,7 @@ impl TokenConfig {
 /// The algorithm of new refresh tokens. Those of both are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshAlgorithm {
-    /// They are signed with the keys of access tokens, as earlier releases did.
+    /// They are signed with the keys of access tokens, as earlier releases did. Signatures of Ed25519 are deterministic.
     EdDsa,
     /// They are signed with a secret of their own.
     Hs256,
@@ -145,15 +149,32 @@ const VERIFIED_MAX: usize = 32_768;
 /// once, long before its use.
 const HOT_SHARE: f64 = 0.5;
 
-/// Longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 2048;
+/// Longest token, in bytes: one of a 3072 bit RSA key whose issuer and audience are as long as the settings allow.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Path of the published keys, below the issuer.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// What libraries read that are configured by an issuer (`OpenID` Connect Discovery 1.0, section 3; RFC 8414, section 2).
+#[derive(Debug, Serialize)]
+pub struct DiscoveryDocument {
+    pub issuer: String,
+    pub jwks_uri: String,
+    /// Those of the published keys.
+    pub id_token_signing_alg_values_supported: Vec<KeyAlgorithm>,
+    pub subject_types_supported: [&'static str; 1],
+    /// Required, and empty: there is no authorization endpoint.
+    pub response_types_supported: [&'static str; 0],
+    /// Empty, because the default is not.
+    pub grant_types_supported: [&'static str; 0],
+}
 
 /// Longest `max-age` of the public keys. It is at most half of the activation period, so that a service never meets a token
 /// of a key that is missing from its cached copy.
 const JWKS_MAX_AGE_MAX: Duration = Duration::from_mins(5);
 
 impl Tokens {
-    /// Opens the keys of `config`; generates the first signing key if there is none.
+    /// Opens the keys of `config`; generates a signing key of its algorithm if there is none, which may take a second.
     pub fn open(config: TokenConfig, clock: Clock, random: &Random) -> Result<Self, KeyError> {
         let open = |source: &KeySource| KeyStore::open(source, config.key_times(), &clock, random);
         let (refresh_keys, keys) = (config.refresh_source()?.map(open).transpose()?, open(&config.keys)?);
@@ -177,10 +198,34 @@ impl Tokens {
         self.stores().map(KeyStore::version).sum()
     }
 
-    /// Returns the public keys of all tokens that may be valid, and how long clients may cache them.
-    pub fn public_keys(&self) -> (JwkSet, Duration) {
-        let max_age = (self.config.key_activation / 2).min(JWKS_MAX_AGE_MAX);
-        (JwkSet { keys: self.keys.current().published(self.clock.unix_seconds()) }, max_age)
+    /// Returns the public keys of all tokens that may be valid.
+    pub fn public_keys(&self) -> JwkSet {
+        JwkSet { keys: self.keys.current().published(self.clock.unix_seconds()) }
+    }
+
+    /// Returns how long clients may cache the public keys.
+    pub fn jwks_max_age(&self) -> Duration {
+        (self.config.key_activation / 2).min(JWKS_MAX_AGE_MAX)
+    }
+
+    /// Returns the discovery document; `None` if the issuer is not a URL, or no key is published.
+    pub fn discovery(&self) -> Option<DiscoveryDocument> {
+        let issuer = self.config.issuer.clone();
+        let is_url = issuer.starts_with("https://") || issuer.starts_with("http://");
+        let mut algorithms = Vec::new();
+        for algorithm in self.public_keys().keys.iter().filter_map(|key| key.common.key_algorithm) {
+            if !algorithms.contains(&algorithm) {
+                algorithms.push(algorithm);
+            }
+        }
+        (is_url && !algorithms.is_empty()).then(|| DiscoveryDocument {
+            jwks_uri: format!("{}{JWKS_PATH}", issuer.trim_end_matches('/')),
+            issuer,
+            id_token_signing_alg_values_supported: algorithms,
+            subject_types_supported: ["public"],
+            response_types_supported: [],
+            grant_types_supported: [],
+        })
     }
 
     /// Reloads the keys periodically. Never returns.
@@ -202,7 +247,8 @@ impl Tokens {
         self.config.refresh_lifetime
     }
 
-    /// Signs a pair of tokens. Deterministic: the same keys and arguments give the same bytes.
+    /// Signs a pair of tokens. The same keys and arguments give the same claims, and the same bytes but for a signature of
+    /// ES256, which only access tokens have.
     pub fn pair(&self, session: SessionId, refresh_jti: Uuid, issued: IssueTimes) -> Result<TokenPair, KeyError> {
         let claims = |token_type, jti, iat: u64, lifetime: Duration| Claims {
             token_type,
@@ -227,7 +273,18 @@ impl Tokens {
             _ => &self.keys,
         };
         let key_version = self.key_version();
-        let token = store.current().signing(claims.iat).ok_or(KeyError::NoKey)?.sign(&claims)?;
+        let keys = store.current();
+        let key = keys.signing(claims.iat).ok_or(KeyError::NoKey)?;
+        let token = match claims.token_type {
+            TokenType::Refresh => key.sign(&claims)?,
+            TokenType::Access => key.sign(&AccessClaims {
+                claims: &claims,
+                sub: claims.user_id,
+                aud: self.config.audience.as_ref(),
+                roles: [],
+                email_verified: false,
+            })?,
+        };
         let signed =
             VerifiedToken { claims, key_retires_at: u64::MAX, key_version, is_use_recorded: AtomicBool::new(false) };
         self.verified.insert(digest(&token), Arc::new(signed));

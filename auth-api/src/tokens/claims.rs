@@ -24,7 +24,7 @@ impl std::fmt::Display for TokenType {
     }
 }
 
-/// The claims of a token. All are required and typed.
+/// The claims of every token. All are required and typed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     pub token_type: TokenType,
@@ -43,6 +43,36 @@ impl Claims {
     /// Returns the session that the token belongs to.
     pub fn session(&self) -> SessionId {
         SessionId { user_id: self.user_id, sid: self.sid }
+    }
+}
+
+/// What an access token says in addition, for services that verify it; auth-api does not read it.
+#[derive(Debug, Serialize)]
+pub(super) struct AccessClaims<'a> {
+    #[serde(flatten)]
+    pub(super) claims: &'a Claims,
+    /// The user's id.
+    pub(super) sub: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) aud: Option<&'a Audience>,
+    pub(super) roles: [&'static str; 0],
+    pub(super) email_verified: bool,
+}
+
+/// The services that access tokens are meant for (RFC 7519, section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    /// Parses a list separated by commas; `None` if it is empty.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut names: Vec<_> =
+            text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(ToOwned::to_owned).collect();
+        if names.len() > 1 { Some(Self::Several(names)) } else { names.pop().map(Self::One) }
     }
 }
 

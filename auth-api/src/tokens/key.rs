@@ -1,14 +1,23 @@
 //! A signing key. The algorithm and the type of its tokens are the key's, never the token's.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use shared::random::Random;
 use shared::secret::SecretError;
 
 use super::claims::{Claims, TokenError, TokenType};
@@ -19,12 +28,50 @@ pub(super) const KID_BYTES_MAX: usize = 64;
 /// Shortest secret for HS256, in bytes (RFC 7518, section 3.2).
 pub(super) const HMAC_SECRET_BYTES_MIN: usize = 32;
 
+/// Sizes of RSA keys, in bytes: a longer one would sign for several milliseconds on a thread that serves sockets.
+const RSA_BYTES: RangeInclusive<usize> = 256..=384;
+
+/// An algorithm of the keys whose public key is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    /// ECDSA on P-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+    /// RSA with PKCS #1 v1.5.
+    Rs256,
+}
+
+impl From<SigningAlgorithm> for Algorithm {
+    fn from(algorithm: SigningAlgorithm) -> Self {
+        match algorithm {
+            SigningAlgorithm::Es256 => Self::ES256,
+            SigningAlgorithm::EdDsa => Self::EdDSA,
+            SigningAlgorithm::Rs256 => Self::RS256,
+        }
+    }
+}
+
+impl SigningAlgorithm {
+    /// Generates a private key, in PKCS#8. Slow for RSA: call it before serving, or in a command.
+    pub(super) fn generate(self, random: &Random) -> Result<Vec<u8>, KeyError> {
+        let rsa = || -> Result<Pkcs8V1Der, Unspecified> { RsaKeyPair::generate(KeySize::Rsa2048)?.as_der() };
+        let generated = match self {
+            Self::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+                .and_then(|pair| Ok(pair.to_pkcs8v1()?.as_ref().to_vec())),
+            Self::EdDsa => Ok(ed25519_pkcs8(&random.bytes())),
+            Self::Rs256 => rsa().map(|der| der.as_ref().to_vec()),
+        };
+        generated.map_err(KeyError::Generation)
+    }
+}
+
 /// Why keys can't be loaded or used: one line that names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("TOKEN_KEYS_DIR: signing keys in {0}: {1}")]
     Io(PathBuf, std::io::Error),
-    #[error("TOKEN_KEYS_DIR: {0} holds no Ed25519 private key in PKCS#8 PEM")]
+    #[error("TOKEN_KEYS_DIR: {0} holds no P-256, Ed25519 or RSA (2048 to 3072 bits) private key in PKCS#8 PEM")]
     NotAKey(PathBuf),
     #[error("TOKEN_SECRET_FILE: {0}")]
     Secret(#[from] SecretError),
@@ -48,8 +95,12 @@ pub enum KeyError {
     RefreshSecretShared,
     #[error("there is no signing key")]
     NoKey,
+    #[error("TOKEN_ALGORITHM: a key can't be generated: {0}")]
+    Generation(Unspecified),
+    #[error("claims can't be encoded: {0}")]
+    Claims(#[from] serde_json::Error),
     #[error("signing failed: {0}")]
-    Signing(#[from] jsonwebtoken::errors::Error),
+    Signing(#[from] Unspecified),
 }
 
 /// A key that signs and verifies tokens.
@@ -67,7 +118,9 @@ pub struct Key {
 
 /// The private key.
 enum Signer {
+    Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
+    Rsa(RsaKeyPair),
     Hmac(Box<hmac::Key>),
 }
 
@@ -78,12 +131,23 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// Parses an Ed25519 key in PKCS#8.
-    pub(super) fn ed25519(kid: &str, pkcs8: &[u8]) -> Option<Self> {
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
-        let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
+    /// Parses a private key in PKCS#8, which determines the algorithm.
+    pub(super) fn from_pkcs8(kid: &str, pkcs8: &[u8]) -> Option<Self> {
         let kid = Some(kid).filter(|kid| kid.len() <= KID_BYTES_MAX)?;
-        Self::new(kid.to_owned(), created_at(kid), Algorithm::EdDSA, Signer::Ed25519(pair), decoding)
+        let (algorithm, signer, decoding) =
+            if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8) {
+                let decoding = DecodingKey::from_ec_der(pair.public_key().as_ref());
+                (Algorithm::ES256, Signer::Ecdsa(pair), decoding)
+            } else if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
+                let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
+                (Algorithm::EdDSA, Signer::Ed25519(pair), decoding)
+            } else {
+                let pair = RsaKeyPair::from_pkcs8(pkcs8).ok()?;
+                let pair = Some(pair).filter(|pair| RSA_BYTES.contains(&pair.public_modulus_len()))?;
+                let decoding = DecodingKey::from_rsa_der(pair.public_key().as_ref());
+                (Algorithm::RS256, Signer::Rsa(pair), decoding)
+            };
+        Self::new(kid.to_owned(), created_at(kid), algorithm, signer, decoding)
     }
 
     fn new(kid: String, created_at: u64, algorithm: Algorithm, signer: Signer, decoding: DecodingKey) -> Option<Self> {
@@ -111,6 +175,11 @@ impl Key {
         &self.kid
     }
 
+    /// Returns the algorithm of its tokens.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Returns its creation time, in Unix seconds.
     pub(super) fn created_at(&self) -> u64 {
         self.created_at
@@ -118,44 +187,49 @@ impl Key {
 
     /// Signs a token. `jsonwebtoken::encode` would parse the private key each time, which takes as long as to sign, and its
     /// `JwtSigner` can't be kept across threads.
-    pub(super) fn sign(&self, claims: &Claims) -> jsonwebtoken::errors::Result<String> {
+    pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
         let mut token = self.header.clone();
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
-        let (ed25519, hmac);
+        let message = token.as_bytes();
         let signature = match &self.signer {
-            Signer::Ed25519(pair) => {
-                ed25519 = pair.sign(token.as_bytes());
-                ed25519.as_ref()
+            Signer::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec(),
+            Signer::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Signer::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+                signature
             }
-            Signer::Hmac(key) => {
-                hmac = hmac::sign(key, token.as_bytes());
-                hmac.as_ref()
-            }
+            Signer::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
         };
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
 
-    /// Verifies signature and issuer, and that it signs tokens of this type; not the expiration.
+    /// Verifies the signature, the issuer of an access token, and that the key signs tokens of this type; not the expiration.
+    /// The issuer of a refresh token is not compared, so that a new one signs no user out.
     pub(super) fn verify(&self, token: &str, issuer: &str) -> Result<Claims, TokenError> {
         let mut validation = Validation::new(self.algorithm);
         // serde checks that every claim is there and has its type.
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
-        validation.set_issuer(&[issuer]);
+        // The audience is other services.
+        validation.validate_aud = false;
         let claims: Claims =
             jsonwebtoken::decode(token, &self.decoding, &validation).map_err(|_| TokenError::Invalid)?.claims;
-        if self.token_type.is_some_and(|only| only != claims.token_type) {
+        let is_of_issuer = claims.token_type == TokenType::Refresh || claims.iss == issuer;
+        if !is_of_issuer || self.token_type.is_some_and(|only| only != claims.token_type) {
             return Err(TokenError::Invalid);
         }
         Ok(claims)
     }
 
-    /// Returns the public key (RFC 7517; Ed25519: RFC 8037, section 2); `None` for a shared secret.
+    /// Returns the public key (RFC 7518, section 6; Ed25519: RFC 8037, section 2); `None` for a shared secret.
     pub(super) fn jwk(&self) -> Option<Jwk> {
-        let Signer::Ed25519(_) = &self.signer else { return None };
+        if matches!(self.signer, Signer::Hmac(_)) {
+            return None;
+        }
         let mut jwk = Jwk::from_decoding_key(&self.decoding, Some(self.algorithm)).ok()?;
         jwk.common.key_id = Some(self.kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
@@ -169,7 +243,7 @@ pub(super) fn created_at(kid: &str) -> u64 {
 }
 
 /// Encodes `PrivateKeyInfo` (RFC 8410, section 7): a fixed prefix and the seed.
-pub(super) fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
+pub(super) fn ed25519_pkcs8(seed: &[u8; 32]) -> Vec<u8> {
     const PREFIX: [u8; 16] =
         [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     [PREFIX.as_slice(), seed].concat()
@@ -184,7 +258,7 @@ mod tests {
         // Appendix A.1 and A.2.
         let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
         let seed: [u8; 32] = hex::decode(seed).unwrap().try_into().unwrap();
-        let key = Key::ed25519("7-a", &pkcs8(&seed)).unwrap();
+        let key = Key::from_pkcs8("7-a", &ed25519_pkcs8(&seed)).unwrap();
         let jwk = serde_json::to_value(key.jwk().unwrap()).unwrap();
         let expected = serde_json::json!({
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",

@@ -1,4 +1,4 @@
-//! The directory of signing keys that replicas share: one Ed25519 key per file, in PKCS#8 PEM.
+//! The directory of signing keys that replicas share: one key per file, in PKCS#8 PEM, of any supported algorithm.
 //!
 //! Files are named `<kid>.pem`, keys `<creation time in Unix seconds>-<random>`. An operator's own file may have any name:
 //! without a time its key counts as the oldest.
@@ -12,7 +12,8 @@ use std::sync::Arc;
 use shared::clock::Clock;
 use shared::random::Random;
 
-use super::key::{Key, KeyError, created_at, pkcs8};
+use super::key::{Key, KeyError, SigningAlgorithm, created_at};
+use super::key_set::{KeySet, KeyTimes};
 
 /// The directory. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,15 +45,10 @@ impl KeyFiles {
         list().map_err(|error| self.failed(error))
     }
 
-    /// Reads every key; fails if one can't be read.
-    pub(super) fn read_all(&self) -> Result<Vec<Arc<Key>>, KeyError> {
-        self.list()?.iter().map(|(kid, path)| read(kid, path)).collect()
-    }
-
     /// Reads every key that is not in `known`, and returns all. Logs and skips a file without a key, which must not hide the
-    /// other keys.
-    pub(super) fn read_new(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
-        let mut keys = Vec::new();
+    /// other keys; fails if no other is left.
+    pub(super) fn read(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
+        let (mut keys, mut failed) = (Vec::new(), None);
         for (kid, path) in self.list()? {
             let key = match known.iter().find(|key| key.kid() == kid) {
                 Some(key) => Ok(Arc::clone(key)),
@@ -60,18 +56,35 @@ impl KeyFiles {
             };
             match key {
                 Ok(key) => keys.push(key),
-                Err(error) => tracing::warn!(%error, "a signing key can't be read; continuing without it"),
+                Err(error) => {
+                    tracing::warn!(%error, "a signing key can't be read; continuing without it");
+                    failed = Some(error);
+                }
             }
         }
-        Ok(keys)
+        match failed {
+            Some(error) if keys.is_empty() => Err(error),
+            _ => Ok(keys),
+        }
     }
 
-    /// Creates a key if there is none; of several replicas at once only the first does.
-    pub(super) fn create_first(&self, clock: &Clock, random: &Random) -> Result<(), KeyError> {
-        if self.list()?.is_empty() {
+    /// Creates a key of `algorithm` unless one is active or pending; of several replicas at once only the first does. The
+    /// existing key signs until the new one is active.
+    pub(super) fn create_missing(
+        &self,
+        algorithm: SigningAlgorithm,
+        times: KeyTimes,
+        clock: &Clock,
+        random: &Random,
+    ) -> Result<(), KeyError> {
+        let is_missing = || {
+            let keys = self.read(&[]).map(|keys| KeySet::new(keys, times));
+            keys.map(|keys| !keys.signs_with(algorithm.into(), clock.unix_seconds()))
+        };
+        if is_missing()? {
             let lock = self.lock()?;
-            if self.list()?.is_empty() {
-                self.create(&lock, clock, random)?;
+            if is_missing()? {
+                self.create(&lock, algorithm, clock, random)?;
             }
         }
         Ok(())
@@ -83,10 +96,16 @@ impl KeyFiles {
     }
 
     /// Creates a key and returns its `kid`.
-    pub(super) fn create(&self, _: &Lock, clock: &Clock, random: &Random) -> Result<String, KeyError> {
+    pub(super) fn create(
+        &self,
+        _: &Lock,
+        algorithm: SigningAlgorithm,
+        clock: &Clock,
+        random: &Random,
+    ) -> Result<String, KeyError> {
         let times: Vec<u64> = self.list()?.iter().map(|(kid, _)| created_at(kid)).collect();
         let kid = format!("{}-{}", creation_time(clock, &times), hex::encode(random.bytes::<8>()));
-        let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8(&random.bytes())));
+        let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", algorithm.generate(random)?));
         let create = || {
             // An operator may create keys as another account than the service's.
             let directory = fs::metadata(&self.0)?;
@@ -150,35 +169,71 @@ pub(super) fn creation_time(clock: &Clock, existing: &[u64]) -> u64 {
 
 fn read(kid: &str, path: &Path) -> Result<Arc<Key>, KeyError> {
     let text = fs::read(path).map_err(|error| KeyError::Io(path.to_owned(), error))?;
-    let key = pem::parse(&text).ok().and_then(|pem| Key::ed25519(kid, pem.contents()));
+    let key = pem::parse(&text).ok().and_then(|pem| Key::from_pkcs8(kid, pem.contents()));
     key.map(Arc::new).ok_or_else(|| KeyError::NotAKey(path.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jsonwebtoken::Algorithm;
+
     use super::*;
     use crate::tokens::key_store::tests::Directory;
 
+    const TIMES: KeyTimes =
+        KeyTimes { activation: Duration::from_secs(100), token_lifetime: Duration::from_secs(1000) };
+
     #[test]
-    fn concurrent_starts_share_the_first_key() {
-        let directory = Directory::new();
+    fn concurrent_starts_share_the_first_key_of_each_algorithm() {
+        let (directory, clock) = (Directory::new(), Clock::system());
         let files = KeyFiles::new(directory.path());
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| files.create_first(&Clock::system(), &Random::system()).unwrap());
+        for (count, algorithm) in (1..).zip([SigningAlgorithm::EdDsa, SigningAlgorithm::Es256, SigningAlgorithm::Rs256])
+        {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| files.create_missing(algorithm, TIMES, &clock, &Random::system()).unwrap());
+                }
+            });
+            let keys = KeySet::new(files.read(&[]).unwrap(), TIMES);
+            assert_eq!((keys.keys().len(), keys.keys()[count - 1].algorithm()), (count, algorithm.into()));
+            let signing = keys.signing(clock.unix_seconds()).unwrap();
+            assert_eq!(signing.algorithm(), Algorithm::EdDSA, "the first signs until another is active");
+        }
+    }
+
+    #[test]
+    fn a_start_creates_a_key_again_once_that_of_its_algorithm_is_replaced() {
+        let (directory, clock, random) = (Directory::new(), Clock::manual(1_000_000_000_000), Random::system());
+        let files = KeyFiles::new(directory.path());
+        let mut counts = Vec::new();
+        for algorithm in [SigningAlgorithm::EdDsa, SigningAlgorithm::Es256, SigningAlgorithm::EdDsa] {
+            for seconds in [0, 101] {
+                clock.advance(Duration::from_secs(seconds));
+                files.create_missing(algorithm, TIMES, &clock, &random).unwrap();
+                counts.push(files.list().unwrap().len());
             }
-        });
-        assert_eq!(files.read_all().unwrap().len(), 1);
+        }
+        assert_eq!(counts, [1, 1, 2, 2, 3, 3]);
     }
 
     #[test]
     fn file_without_a_key_is_named_and_does_not_hide_the_others() {
         let directory = Directory::new();
         let files = KeyFiles::new(directory.path());
-        files.create_first(&Clock::system(), &Random::system()).unwrap();
         fs::write(directory.path().join("1-x.pem"), "no key").unwrap();
-        let error = files.read_all().unwrap_err();
-        assert!(error.to_string().ends_with("1-x.pem holds no Ed25519 private key in PKCS#8 PEM"), "{error}");
-        assert_eq!(files.read_new(&[]).unwrap().len(), 1);
+        let create = |algorithm| files.create_missing(algorithm, TIMES, &Clock::system(), &Random::system());
+        let error = create(SigningAlgorithm::Es256).unwrap_err().to_string();
+        assert!(error.contains("1-x.pem holds no P-256, Ed25519 or RSA"), "{error}");
+        assert_eq!(files.list().unwrap().len(), 1, "tokens of keys that can't be read are not replaced");
+        let keys = [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256];
+        for (time, algorithm) in (2..).zip(keys) {
+            let pem = pem::encode(&pem::Pem::new("PRIVATE KEY", algorithm.generate(&Random::system()).unwrap()));
+            fs::write(directory.path().join(format!("{time}-x.pem")), pem).unwrap();
+        }
+        assert_eq!(files.read(&[]).unwrap().len(), 3);
+        create(SigningAlgorithm::Rs256).unwrap();
+        assert_eq!(files.list().unwrap().len(), 4);
     }
 }

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::Jwk;
 
 use super::key::Key;
@@ -79,6 +80,12 @@ impl KeySet {
         self.keys.iter().enumerate().map(move |(at, key)| (key.as_ref(), self.state(at, now)))
     }
 
+    /// Returns whether a key of this algorithm is active or pending.
+    pub(super) fn signs_with(&self, algorithm: Algorithm, now: u64) -> bool {
+        let signs = |state| matches!(state, KeyState::Active | KeyState::Pending { .. });
+        self.states(now).any(|(key, state)| key.algorithm() == algorithm && signs(state))
+    }
+
     /// Returns the public keys that are not retired; pending ones too, because clients cache the list.
     pub(super) fn published(&self, now: u64) -> Vec<Jwk> {
         self.states(now).filter(|(_, state)| *state != KeyState::Retired).filter_map(|(key, _)| key.jwk()).collect()
@@ -110,11 +117,14 @@ impl KeySet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::key::pkcs8;
+    use crate::tokens::key::ed25519_pkcs8;
 
     fn key_set(kids: &[&str]) -> KeySet {
         let times = KeyTimes { activation: Duration::from_secs(100), token_lifetime: Duration::from_secs(1000) };
-        KeySet::new(kids.iter().map(|kid| Arc::new(Key::ed25519(kid, &pkcs8(&[7; 32])).unwrap())).collect(), times)
+        KeySet::new(
+            kids.iter().map(|kid| Arc::new(Key::from_pkcs8(kid, &ed25519_pkcs8(&[7; 32])).unwrap())).collect(),
+            times,
+        )
     }
 
     #[test]

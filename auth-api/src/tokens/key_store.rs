@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::key::{HMAC_SECRET_BYTES_MIN, Key, KeyError, pkcs8};
+use super::key::{HMAC_SECRET_BYTES_MIN, Key, KeyError, SigningAlgorithm, ed25519_pkcs8};
 use super::key_files::KeyFiles;
 use super::key_set::{KeySet, KeyState, KeyTimes};
 use super::refresh_secrets;
@@ -23,8 +23,8 @@ use super::refresh_secrets;
 /// Where keys are stored.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// A directory of Ed25519 keys.
-    Directory(PathBuf),
+    /// A directory of keys, and the algorithm of new ones.
+    Directory(PathBuf, SigningAlgorithm),
     /// A file with a secret for HS256. It is read once.
     Secret(PathBuf),
     /// A file with the secrets of refresh tokens.
@@ -32,9 +32,10 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    fn read(&self) -> Result<Vec<Arc<Key>>, KeyError> {
+    /// Reads the keys of a directory that are not in `known`, or all of a file; returns all.
+    fn read(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
         match self {
-            Self::Directory(directory) => KeyFiles::new(directory).read_all(),
+            Self::Directory(directory, _) => KeyFiles::new(directory).read(known),
             Self::Secret(path) => {
                 let secret = Secret::read(path)?;
                 if secret.expose().len() < HMAC_SECRET_BYTES_MIN {
@@ -43,14 +44,6 @@ impl KeySource {
                 Ok(vec![Arc::new(Key::hmac(secret.expose().as_bytes(), 0).ok_or(KeyError::NoKey)?)])
             }
             Self::RefreshSecrets(path) => refresh_secrets::read(path),
-        }
-    }
-
-    /// Reads the keys that are not in `known`, and returns all.
-    fn read_new(&self, known: &[Arc<Key>]) -> Result<Vec<Arc<Key>>, KeyError> {
-        match self {
-            Self::Directory(directory) => KeyFiles::new(directory).read_new(known),
-            Self::Secret(_) | Self::RefreshSecrets(_) => self.read(),
         }
     }
 }
@@ -85,19 +78,19 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(1);
 const RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
 impl KeyStore {
-    /// Opens the keys; generates the first one if there is none.
+    /// Opens the keys; generates one of the configured algorithm if there is none.
     pub fn open(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Self, KeyError> {
-        if let KeySource::Directory(directory) = source {
-            KeyFiles::new(directory).create_first(clock, random)?;
+        if let KeySource::Directory(directory, algorithm) = source {
+            KeyFiles::new(directory).create_missing(*algorithm, times, clock, random)?;
         }
         let reloaded = Some(source).filter(|source| !matches!(source, KeySource::Secret(_)));
-        Ok(Self::new(KeySet::new(source.read()?, times), reloaded.cloned(), clock))
+        Ok(Self::new(KeySet::new(source.read(&[])?, times), reloaded.cloned(), clock))
     }
 
     /// Returns a store with one key of a fixed seed, for tests.
     pub fn from_seed(seed: [u8; 32]) -> Result<Self, KeyError> {
         let times = KeyTimes { activation: Duration::from_mins(10), token_lifetime: Duration::from_hours(1) };
-        let key = Key::ed25519("seed", &pkcs8(&seed)).ok_or(KeyError::NoKey)?;
+        let key = Key::from_pkcs8("seed", &ed25519_pkcs8(&seed)).ok_or(KeyError::NoKey)?;
         Ok(Self::new(KeySet::new(vec![Arc::new(key)], times), None, &Clock::system()))
     }
 
@@ -143,7 +136,7 @@ impl KeyStore {
             }
             let (source, known) = (source.clone(), self.current());
             reload.started_at = Some(now);
-            reload.task = Some(tokio::task::spawn_blocking(move || source.read_new(known.keys())));
+            reload.task = Some(tokio::task::spawn_blocking(move || source.read(known.keys())));
         }
         let Some(task) = &mut reload.task else { return };
         // On timeout the blocking read continues and the next caller awaits the same task: a hung disk ties up one thread.
@@ -182,17 +175,23 @@ pub struct Rotated {
 /// Generates a new key and removes the retired ones.
 pub fn rotate(source: &KeySource, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Rotated, KeyError> {
     match source {
-        KeySource::Directory(directory) => rotate_directory(directory, times, clock, random),
+        KeySource::Directory(directory, algorithm) => rotate_directory(directory, *algorithm, times, clock, random),
         KeySource::Secret(_) => Err(KeyError::NoDirectory),
         KeySource::RefreshSecrets(path) => refresh_secrets::rotate(path, times, clock, random),
     }
 }
 
-fn rotate_directory(directory: &Path, times: KeyTimes, clock: &Clock, random: &Random) -> Result<Rotated, KeyError> {
+fn rotate_directory(
+    directory: &Path,
+    algorithm: SigningAlgorithm,
+    times: KeyTimes,
+    clock: &Clock,
+    random: &Random,
+) -> Result<Rotated, KeyError> {
     let files = KeyFiles::new(directory);
     let lock = files.lock()?;
-    let kid = files.create(&lock, clock, random)?;
-    let keys = KeySet::new(files.read_all()?, times);
+    let kid = files.create(&lock, algorithm, clock, random)?;
+    let keys = KeySet::new(files.read(&[])?, times);
     let mut removed = Vec::new();
     for (key, state) in keys.states(clock.unix_seconds()) {
         if state == KeyState::Retired {
@@ -200,12 +199,12 @@ fn rotate_directory(directory: &Path, times: KeyTimes, clock: &Clock, random: &R
             removed.push(key.kid().to_owned());
         }
     }
-    Ok(Rotated { kid, removed, keys: KeySet::new(files.read_all()?, times) })
+    Ok(Rotated { kid, removed, keys: KeySet::new(files.read(&[])?, times) })
 }
 
 /// Reads the keys.
 pub fn list(source: &KeySource, times: KeyTimes) -> Result<KeySet, KeyError> {
-    Ok(KeySet::new(source.read()?, times))
+    Ok(KeySet::new(source.read(&[])?, times))
 }
 
 #[cfg(test)]
@@ -227,7 +226,7 @@ pub(super) mod tests {
         }
 
         pub(in crate::tokens) fn source(&self) -> KeySource {
-            KeySource::Directory(self.0.clone())
+            KeySource::Directory(self.0.clone(), SigningAlgorithm::EdDsa)
         }
     }
 

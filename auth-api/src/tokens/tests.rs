@@ -9,12 +9,16 @@ fn config(keys: KeySource) -> TokenConfig {
         access_lifetime: Duration::from_mins(5),
         refresh_lifetime: Duration::from_hours(1),
         issuer: "users".to_owned(),
+        audience: None,
         keys,
         refresh_keys: None,
         refresh_algorithm: RefreshAlgorithm::EdDsa,
         key_activation: Duration::from_mins(10),
     }
 }
+
+const SIGNING_ALGORITHMS: [SigningAlgorithm; 3] =
+    [SigningAlgorithm::Es256, SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256];
 
 const REFRESH_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -34,7 +38,7 @@ fn rotate(config: &TokenConfig, clock: &Clock) -> Vec<key_store::Rotated> {
 }
 
 fn tokens(clock: &Clock) -> Tokens {
-    let nowhere = KeySource::Directory("nowhere".into());
+    let nowhere = KeySource::Directory("nowhere".into(), SigningAlgorithm::EdDsa);
     Tokens::new(KeyStore::from_seed([7; 32]).unwrap(), None, config(nowhere), clock.clone())
 }
 
@@ -97,7 +101,7 @@ async fn refresh_secret_is_not_published_and_signs_refresh_tokens_only() {
     let pair = pair(&tokens, &clock);
     let algorithm = |token| jsonwebtoken::decode_header(token).unwrap().alg;
     assert_eq!((algorithm(&pair.refresh), algorithm(&pair.access)), (Algorithm::HS256, Algorithm::EdDSA));
-    let published = tokens.public_keys().0.keys;
+    let published = tokens.public_keys().keys;
     assert_eq!((published.len(), published[0].common.key_id.clone()), (1, Some(kid(&pair.access))));
     let mut claims = tokens.verify(&pair.refresh, TokenType::Refresh).await.unwrap().claims.clone();
     claims.token_type = TokenType::Access;
@@ -111,34 +115,154 @@ async fn refresh_secret_is_not_published_and_signs_refresh_tokens_only() {
 #[tokio::test]
 async fn algorithm_of_a_token_is_not_trusted() {
     use base64::Engine as _;
-    let (directory, clock) = (Directory::new(), Clock::system());
-    let config = config_with_secret(&directory, RefreshAlgorithm::Hs256);
-    let tokens = Tokens::open(config, clock.clone(), &Random::system()).unwrap();
-    let pair = pair(&tokens, &clock);
-    let public_key = match &tokens.public_keys().0.keys[0].algorithm {
-        jsonwebtoken::jwk::AlgorithmParameters::OctetKeyPair(key) => key.x.clone(),
-        other => panic!("{other:?}"),
-    };
     let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    for token in [&pair.refresh, &pair.access] {
-        let claims = token.split('.').nth(1).unwrap();
-        for alg in ["none", "HS256", "HS384", "EdDSA"] {
-            let header = serde_json::json!({ "typ": "JWT", "alg": alg, "kid": kid(token) });
-            let message = format!("{}.{claims}", base64.encode(header.to_string()));
-            let mut signatures = vec![String::new(), token.rsplit('.').next().unwrap().to_owned()];
-            for secret in [base64.decode(&public_key).unwrap(), public_key.clone().into(), kid(token).into()] {
-                let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
-                signatures.push(base64.encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())));
-            }
-            for signature in signatures {
-                let forged = format!("{message}.{signature}");
-                for expected in [TokenType::Access, TokenType::Refresh] {
-                    let error = tokens.verify(&forged, expected).await.unwrap_err();
-                    assert_eq!(error, TokenError::Invalid, "{header} {signature}");
+    for algorithm in SIGNING_ALGORITHMS {
+        let (directory, clock) = (Directory::new(), Clock::system());
+        let keys = KeySource::Directory(directory.path().to_owned(), algorithm);
+        let config = TokenConfig { keys, ..config_with_secret(&directory, RefreshAlgorithm::Hs256) };
+        let tokens = Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+        let pair = pair(&tokens, &clock);
+        let jwk = serde_json::to_value(&tokens.public_keys().keys[0]).unwrap();
+        let public_key = ["x", "n"].into_iter().find_map(|name| jwk[name].as_str()).unwrap();
+        for token in [&pair.refresh, &pair.access] {
+            let claims = token.split('.').nth(1).unwrap();
+            for alg in ["none", "HS256", "HS384", "EdDSA", "ES256", "ES384", "RS256", "PS256"] {
+                let header = serde_json::json!({ "typ": "JWT", "alg": alg, "kid": kid(token) });
+                let message = format!("{}.{claims}", base64.encode(header.to_string()));
+                let own = token.rsplit('.').next().unwrap().to_owned();
+                let mut signatures = vec![String::new(), base64.encode([0; 64]), own];
+                for secret in [base64.decode(public_key).unwrap(), public_key.into(), kid(token).into()] {
+                    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+                    signatures.push(base64.encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())));
+                }
+                for signature in signatures {
+                    let forged = format!("{message}.{signature}");
+                    for expected in [TokenType::Access, TokenType::Refresh] {
+                        let error = tokens.verify(&forged, expected).await.unwrap_err();
+                        assert_eq!(error, TokenError::Invalid, "{header} {signature}");
+                    }
                 }
             }
         }
     }
+}
+
+/// A verifier that knows the published keys only.
+fn verified_by_jwks(tokens: &Tokens, token: &str) -> serde_json::Value {
+    let jwks = serde_json::from_value::<JwkSet>(serde_json::to_value(tokens.public_keys()).unwrap()).unwrap();
+    let jwk = jwks.find(&kid(token)).unwrap();
+    let algorithm = jsonwebtoken::decode_header(token).unwrap().alg;
+    assert_eq!(jwk.common.key_algorithm, Some(algorithm.into()));
+    let mut validation = jsonwebtoken::Validation::new(algorithm);
+    (validation.validate_exp, validation.validate_aud) = (false, false);
+    let key = jsonwebtoken::DecodingKey::from_jwk(jwk).unwrap();
+    jsonwebtoken::decode(token, &key, &validation).unwrap().claims
+}
+
+#[tokio::test]
+async fn access_tokens_of_each_algorithm_verify_by_the_published_keys() {
+    for algorithm in SIGNING_ALGORITHMS {
+        let (directory, clock) = (Directory::new(), Clock::manual(1_000_000_000_000));
+        let keys = KeySource::Directory(directory.path().to_owned(), algorithm);
+        let config = TokenConfig { keys, audience: Audience::parse("shop"), ..config(directory.source()) };
+        let open = || Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+        let (signer, reader) = (open(), open());
+        let access = pair(&signer, &clock).access;
+        assert_eq!(jsonwebtoken::decode_header(&access).unwrap().alg, algorithm.into());
+        assert_eq!(reader.verify(&access, TokenType::Access).await.unwrap().claims.session(), session());
+        let mut claims = verified_by_jwks(&reader, &access);
+        assert!(claims.as_object_mut().unwrap().remove("jti").is_some());
+        let SessionId { user_id, sid } = session();
+        let expected = serde_json::json!({
+            "token_type": "access", "user_id": user_id, "sub": user_id, "sid": sid, "iss": "users", "aud": "shop",
+            "iat": 1_000_000_000, "exp": 1_000_000_300, "roles": [], "email_verified": false,
+        });
+        assert_eq!(claims, expected);
+    }
+}
+
+#[test]
+fn audience_is_a_string_or_an_array() {
+    let json = |text| serde_json::to_value(Audience::parse(text)).unwrap();
+    assert_eq!(
+        [json(""), json(" , "), json(" a, ")],
+        [serde_json::json!(null), serde_json::json!(null), serde_json::json!("a")]
+    );
+    assert_eq!(json("a, https://b.example ,c"), serde_json::json!(["a", "https://b.example", "c"]));
+}
+
+#[tokio::test]
+async fn move_from_eddsa_to_es256_keeps_tokens_valid_and_publishes_the_new_key_first() {
+    let (directory, clock) = (Directory::new(), Clock::manual(1_000_000_000_000));
+    let eddsa = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let keys = KeySource::Directory(directory.path().to_owned(), SigningAlgorithm::Es256);
+    let es256 = TokenConfig { keys, ..eddsa.clone() };
+    let open = |config: &TokenConfig| Tokens::open(config.clone(), clock.clone(), &Random::system()).unwrap();
+    let algorithm = |token: &str| jsonwebtoken::decode_header(token).unwrap().alg;
+    let old = open(&eddsa);
+    let before = pair(&old, &clock);
+    clock.advance(Duration::from_secs(1));
+    let replicas = [open(&es256), open(&es256)];
+    reload(&old, &clock).await;
+    clock.advance(Duration::from_secs(589));
+    for tokens in replicas.iter().chain([&old]) {
+        assert_eq!((tokens.public_keys().keys.len(), algorithm(&pair(tokens, &clock).access)), (2, Algorithm::EdDSA));
+    }
+    clock.advance(Duration::from_secs(1));
+    for tokens in replicas.iter().chain([&old]) {
+        let after = pair(tokens, &clock).access;
+        assert_eq!(algorithm(&after), Algorithm::ES256);
+        for reader in replicas.iter().chain([&old]) {
+            assert!(reader.verify(&after, TokenType::Access).await.is_ok());
+            assert!(reader.verify(&before.refresh, TokenType::Refresh).await.is_ok());
+            verified_by_jwks(reader, &before.access);
+        }
+    }
+}
+
+#[tokio::test]
+async fn issuer_of_access_tokens_is_compared_and_that_of_refresh_tokens_is_not() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let before = config_with_secret(&directory, RefreshAlgorithm::Hs256);
+    let after = TokenConfig { issuer: "https://users.example.com".to_owned(), ..before.clone() };
+    let [before, after] = [before, after].map(|config| Tokens::open(config, clock.clone(), &Random::system()).unwrap());
+    let tokens = pair(&before, &clock);
+    assert_eq!(after.verify(&tokens.access, TokenType::Access).await.unwrap_err(), TokenError::Invalid);
+    assert!(after.verify(&tokens.refresh, TokenType::Refresh).await.is_ok());
+}
+
+/// As the previous release issued them: the claims of every token, and no others.
+#[tokio::test]
+async fn access_token_without_the_claims_for_other_services_is_valid() {
+    let clock = Clock::system();
+    let tokens = tokens(&clock);
+    let access = pair(&tokens, &clock).access;
+    let claims = tokens.verify(&access, TokenType::Access).await.unwrap().claims.clone();
+    let older = tokens.keys.current().signing(claims.iat).unwrap().sign(&claims).unwrap();
+    assert!(older.len() < access.len());
+    assert!(tokens.verify(&older, TokenType::Access).await.is_ok());
+}
+
+#[test]
+fn discovery_document_names_the_published_keys_and_their_algorithms() {
+    let (directory, clock) = (Directory::new(), Clock::system());
+    let open = |config| Tokens::open(config, clock.clone(), &Random::system()).unwrap();
+    let at = |issuer: &str, algorithm| {
+        let keys = KeySource::Directory(directory.path().to_owned(), algorithm);
+        TokenConfig { issuer: issuer.to_owned(), ..config(keys) }
+    };
+    assert!(open(at("users", SigningAlgorithm::EdDsa)).discovery().is_none());
+    for issuer in ["https://users.example.com", "https://users.example.com/"] {
+        let document = open(at(issuer, SigningAlgorithm::Es256)).discovery().unwrap();
+        let document = serde_json::to_value(document).unwrap();
+        assert_eq!(document["issuer"], issuer);
+        assert_eq!(document["jwks_uri"], "https://users.example.com/.well-known/jwks.json");
+        assert_eq!(document["id_token_signing_alg_values_supported"], serde_json::json!(["EdDSA", "ES256"]));
+    }
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "x".repeat(32)).unwrap();
+    let hs256 = TokenConfig { keys: KeySource::Secret(secret), ..at("https://a", SigningAlgorithm::Es256) };
+    assert!(open(hs256).discovery().is_none(), "no key is published");
 }
 
 #[tokio::test]
@@ -337,7 +461,7 @@ async fn rotation_keeps_tokens_valid_and_no_replica_signs_with_an_unpublished_ke
     reload(&one, &clock).await;
     clock.advance(Duration::from_secs(589));
     assert_eq!(kid(&pair(&one, &clock).access), kid(&before.access), "it is not active yet");
-    assert_eq!((one.public_keys().0.keys.len(), one.public_keys().1), (2, Duration::from_mins(5)));
+    assert_eq!((one.public_keys().keys.len(), one.jwks_max_age()), (2, Duration::from_mins(5)));
     clock.advance(Duration::from_secs(1));
     let after = pair(&one, &clock);
     assert_eq!(kid(&after.access), rotated.kid);
@@ -374,6 +498,7 @@ async fn keys_stay_in_use_when_the_directory_is_removed() {
     std::fs::remove_dir_all(directory.path()).unwrap();
     reload(&tokens, &clock).await;
     assert!(tokens.verify(&access, TokenType::Access).await.is_ok());
+    assert_eq!(tokens.public_keys().keys.len(), 1);
 }
 
 #[tokio::test]
@@ -385,7 +510,7 @@ async fn shared_secret_is_not_published_and_the_public_key_is_not_accepted_as_a_
     let access = pair(&hmac, &clock).access;
     assert_eq!(hmac.verify(&access, TokenType::Access).await.unwrap().claims.session(), session());
     assert_eq!(jsonwebtoken::decode_header(&access).unwrap().alg, Algorithm::HS256);
-    assert_eq!(hmac.public_keys().0.keys, []);
+    assert_eq!(hmac.public_keys().keys, []);
     assert_eq!(tokens(&clock).verify(&access, TokenType::Access).await.unwrap_err(), TokenError::Invalid);
     let asymmetric = pair(&tokens(&clock), &clock).access;
     assert_eq!(hmac.verify(&asymmetric, TokenType::Access).await.unwrap_err(), TokenError::Invalid);

@@ -18,4 +18,5 @@ mod refresh_secrets;
 mod register;
 mod request_limits;
 mod sessions;
+mod token_algorithms;
 mod update;

@@ -12,12 +12,12 @@ fn stack_key() -> (String, EncodingKey) {
     let path = std::fs::read_dir(keys_directory()).unwrap().map(|entry| entry.unwrap().path());
     let path = path.filter(|path| path.extension().is_some_and(|extension| extension == "pem")).max().unwrap();
     let kid = path.file_stem().unwrap().to_str().unwrap().to_owned();
-    (kid, EncodingKey::from_ed_pem(&std::fs::read(path).unwrap()).unwrap())
+    (kid, EncodingKey::from_ec_pem(&std::fs::read(path).unwrap()).unwrap())
 }
 
 fn signed(claims: &Value) -> String {
     let (kid, key) = stack_key();
-    let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
+    let header = Header { kid: Some(kid), ..Header::new(Algorithm::ES256) };
     jsonwebtoken::encode(&header, claims, &key).unwrap()
 }
 
@@ -86,7 +86,7 @@ async fn the_algorithm_is_determined_by_the_key_not_by_the_token() {
     let user = TestUser::new().await;
     let good = claims(&user.access);
     let (kid, _) = stack_key();
-    for algorithm in ["none", "None", "", "HS256", "RS256", "ES256", "EDDSA"] {
+    for algorithm in ["none", "None", "", "HS256", "RS256", "ES256", "EdDSA"] {
         let header = json!({ "typ": "JWT", "alg": algorithm, "kid": kid });
         assert_refused(&user, &unsigned(&header, &good, b"")).await;
         assert_refused(&user, &unsigned(&header, &good, &[0; 64])).await;
@@ -94,8 +94,10 @@ async fn the_algorithm_is_determined_by_the_key_not_by_the_token() {
     let jwks = user.api.get("/.well-known/jwks.json").await.expect_status(200).json();
     let published = jwks["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid.as_str()).unwrap().clone();
     let x = published["x"].as_str().unwrap();
-    let bytes = URL_SAFE_NO_PAD.decode(x).unwrap();
-    let spki = [hex::decode("302a300506032b6570032100").unwrap(), bytes.clone()].concat();
+    let coordinates = ["x", "y"].map(|name| URL_SAFE_NO_PAD.decode(published[name].as_str().unwrap()).unwrap());
+    let bytes = [vec![4], coordinates.concat()].concat();
+    let prefix = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
+    let spki = [prefix, bytes.clone()].concat();
     let base64 = base64::engine::general_purpose::STANDARD.encode(&spki);
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n");
     let public = [
@@ -123,13 +125,14 @@ async fn an_unknown_key_and_a_wrong_kid_are_refused() {
     let mut seed = hex::decode("302e020100300506032b657004220420").unwrap();
     seed.extend_from_slice(&[9; 32]);
     let unknown_key = EncodingKey::from_ed_der(&seed);
+    // As a token of EdDSA; the stack's key is of ES256.
     for kid in [stack_key().0, "../../etc/passwd".to_owned(), "x".repeat(10_000), String::new()] {
         let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
         assert_refused(&user, &jsonwebtoken::encode(&header, &good, &unknown_key).unwrap()).await;
     }
     let (_, own) = stack_key();
     for kid in [None, Some("1-ffff".to_owned())] {
-        let header = Header { kid, ..Header::new(Algorithm::EdDSA) };
+        let header = Header { kid, ..Header::new(Algorithm::ES256) };
         assert_refused(&user, &jsonwebtoken::encode(&header, &good, &own).unwrap()).await;
     }
 }

@@ -46,13 +46,14 @@ async fn the_published_keys_verify_tokens() {
     assert_eq!(response.header("cache-control"), "public, max-age=300");
     let keys = response.expect_status(200).json()["keys"].as_array().unwrap().clone();
     let key = keys.iter().find(|key| key["kid"] == kid(&user.access).as_str()).unwrap();
-    let x = key["x"].as_str().unwrap();
-    let expected = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": key["kid"], "use": "sig", "alg": "EdDSA" });
+    let [x, y] = ["x", "y"].map(|name| key[name].as_str().unwrap());
+    let expected =
+        json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": key["kid"], "use": "sig", "alg": "ES256" });
     assert_eq!(*key, expected);
     let read = jsonwebtoken::decode::<Value>(
         &user.access,
-        &DecodingKey::from_ed_components(x).unwrap(),
-        &Validation::new(Algorithm::EdDSA),
+        &DecodingKey::from_ec_components(x, y).unwrap(),
+        &Validation::new(Algorithm::ES256),
     );
     assert_eq!(read.unwrap().claims["user_id"], user.id.as_str());
 }
@@ -95,7 +96,7 @@ async fn a_key_rotation_revokes_no_token_on_any_replica() {
     let both = published(&one.api).await;
     let second = both.iter().find(|kid| **kid != first).unwrap();
     assert!(published(&other.api).await == both);
-    assert!(String::from_utf8_lossy(&rotated.stdout).contains(&format!("{second}  signs in ")));
+    assert!(String::from_utf8_lossy(&rotated.stdout).contains(&format!("{second}  ES256  signs in ")));
 
     wait_until("new tokens bear the new key", VISIBLE_WITHIN, async || {
         for api in [&one.api, &other.api] {
@@ -109,10 +110,10 @@ async fn a_key_rotation_revokes_no_token_on_any_replica() {
     let list = auth_api_command(&["keys", "list"], &settings);
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
     for line in [
-        format!("access  {first}  verifies, for "),
-        format!("access  {second}  signs\n"),
-        format!("refresh  {first_secret}  verifies, for "),
-        format!("refresh  {}  signs\n", kid(&user.refresh)),
+        format!("access  {first}  ES256  verifies, for "),
+        format!("access  {second}  ES256  signs\n"),
+        format!("refresh  {first_secret}  HS256  verifies, for "),
+        format!("refresh  {}  HS256  signs\n", kid(&user.refresh)),
     ] {
         assert!(list.contains(&line), "{line} {list}");
     }
@@ -126,7 +127,7 @@ async fn a_token_of_a_retired_key_is_refused_and_logged() {
     let keys = Scratch::new();
     let (retired, retired_key) = write_key(&keys, 1_000_000_000, 1);
     let (present, present_key) = write_key(&keys, 1_000_000_001, 2);
-    let replica = Replica::start(&[("TOKEN_KEYS_DIR", keys.text())]).await;
+    let replica = Replica::start(&[("TOKEN_KEYS_DIR", keys.text()), ("TOKEN_ALGORITHM", "EdDSA")]).await;
     let user = TestUser::at(&replica.api).await;
     assert_eq!(published(&replica.api).await, BTreeSet::from([present.clone()]));
     let (access, refresh) = (claims(&user.access), claims(&user.refresh));
@@ -156,6 +157,7 @@ async fn with_a_shared_secret_tokens_are_hs256_and_jwks_is_empty() {
     user.me().await.expect_status(200);
     user.refresh().await.expect_status(200);
     replica.api.get(JWKS).await.expect(200, &json!({ "keys": [] }));
+    replica.api.get("/.well-known/openid-configuration").await.expect_status(404);
     // Each configuration refuses tokens of the other.
     Api::new().get_as("/api/user/me/", &user.access).await.expect_unauthorized();
     let other = TestUser::sign_in(&Api::new(), &user.email).await;

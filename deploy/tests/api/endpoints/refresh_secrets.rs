@@ -18,16 +18,16 @@ fn header(token: &str) -> Header {
 }
 
 /// Asserts the 401 of `refresh` and `logout` for this token.
-async fn assert_refused_as_refresh_token(token: &str, detail: &str) {
+async fn assert_refused_as_refresh_token(api: &Api, token: &str, detail: &str) {
     for path in ["/api/user/refresh/", "/api/user/logout/"] {
-        let response = Api::new().post_json(path, &json!({ "refresh": token })).await;
+        let response = api.post_json(path, &json!({ "refresh": token })).await;
         response.expect_unauthorized().expect(401, &json!({ "detail": detail, "code": "token_not_valid" }));
     }
 }
 
 /// Asserts the 401 of an endpoint that needs an access token.
-async fn assert_refused_as_access_token(token: &str, message: &str) {
-    let response = Api::new().get_as("/api/user/me/", token).await;
+async fn assert_refused_as_access_token(api: &Api, token: &str, message: &str) {
+    let response = api.get_as("/api/user/me/", token).await;
     assert_eq!(response.expect_unauthorized().json()["messages"][0]["message"], message);
 }
 
@@ -38,7 +38,7 @@ async fn the_refresh_secret_is_not_published() {
     assert_eq!(header.alg, Algorithm::HS256);
     let jwks = user.api.get("/.well-known/jwks.json").await.expect_status(200).json();
     for key in jwks["keys"].as_array().unwrap() {
-        assert!(key["kty"] == "OKP" && key["kid"] != header.kid.as_deref().unwrap(), "{key}");
+        assert!(key["kty"] == "EC" && key["kid"] != header.kid.as_deref().unwrap(), "{key}");
     }
     let key = jsonwebtoken::DecodingKey::from_secret(&secret());
     let read = jsonwebtoken::decode::<Value>(&user.refresh, &key, &jsonwebtoken::Validation::new(Algorithm::HS256));
@@ -47,10 +47,12 @@ async fn the_refresh_secret_is_not_published() {
 
 #[tokio::test]
 async fn a_valid_token_of_the_other_type_is_401_with_its_reason() {
-    let eddsa = Replica::start(&[("REFRESH_TOKEN_ALGORITHM", "eddsa")]).await;
+    let keys = Scratch::new();
+    let eddsa = [("REFRESH_TOKEN_ALGORITHM", "eddsa"), ("TOKEN_KEYS_DIR", keys.text())];
+    let eddsa = Replica::start(&eddsa).await;
     for user in [TestUser::new().await, TestUser::at(&eddsa.api).await] {
-        assert_refused_as_refresh_token(&user.access, "Token has wrong type").await;
-        assert_refused_as_access_token(&user.refresh, "Token has wrong type").await;
+        assert_refused_as_refresh_token(&user.api, &user.access, "Token has wrong type").await;
+        assert_refused_as_access_token(&user.api, &user.refresh, "Token has wrong type").await;
     }
 }
 
@@ -79,19 +81,20 @@ async fn a_forged_token_is_invalid_for_both_uses() {
         signed(&Header { alg: Algorithm::HS512, ..own.clone() }, &refresh, &secret()),
         unsigned,
     ] {
-        assert_refused_as_refresh_token(&token, "Token is invalid").await;
-        assert_refused_as_access_token(&token, "Token is invalid").await;
+        assert_refused_as_refresh_token(&user.api, &token, "Token is invalid").await;
+        assert_refused_as_access_token(&user.api, &token, "Token is invalid").await;
     }
     user.refresh().await.expect_status(200);
 }
 
 #[tokio::test]
 async fn an_upgrade_of_replicas_one_by_one_revokes_no_token() {
+    let keys = Scratch::new();
+    let (keys, eddsa) = (("TOKEN_KEYS_DIR", keys.text()), ("REFRESH_TOKEN_ALGORITHM", "eddsa"));
     // The previous release knew no refresh secret.
-    let previous = [("REFRESH_TOKEN_ALGORITHM", "eddsa"), ("REFRESH_SECRET_FILE", "")];
-    let previous = Replica::start(&previous).await;
-    let reads_both = Replica::start(&[("REFRESH_TOKEN_ALGORITHM", "eddsa")]).await;
-    let issues = Replica::start(&[]).await;
+    let previous = Replica::start(&[keys, eddsa, ("REFRESH_SECRET_FILE", "")]).await;
+    let reads_both = Replica::start(&[keys, eddsa]).await;
+    let issues = Replica::start(&[keys]).await;
     let mut user = TestUser::at(&previous.api).await;
     for (replica, algorithm) in [
         (&reads_both, Algorithm::EdDSA),
@@ -103,7 +106,7 @@ async fn an_upgrade_of_replicas_one_by_one_revokes_no_token() {
         (&reads_both, Algorithm::EdDSA),
     ] {
         user = user.via(&replica.api).refreshed().await;
-        assert_eq!(header(&user.refresh).alg, algorithm);
+        assert_eq!((header(&user.refresh).alg, header(&user.access).alg), (algorithm, Algorithm::EdDSA));
         user.me().await.expect_status(200);
     }
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Api, OwnStack, PASSWORD, TestUser, assert_unavailable, drawn, jpeg, redis, register, registration_form,
+    Api, OwnStack, PASSWORD, TestUser, assert_unavailable, claims, drawn, jpeg, redis, register, registration_form,
     run_under_fault, send, unique_email, wait_until_ok, wait_until_recovered, wait_until_unavailable, within_deadline,
 };
 
@@ -201,4 +201,10 @@ async fn a_configured_public_url_overrides_the_host_header_in_every_link() {
     let me = send(user.request("GET", "/api/user/me/").header("host", "evil.example")).await.json();
     let link = me["profile_pic"].as_str().unwrap();
     assert!(link.starts_with("https://users.example.com/api/user/media/"), "{link}");
+    assert_eq!(claims(&user.access)["iss"], "https://users.example.com");
+    for path in ["openid-configuration", "oauth-authorization-server"] {
+        let document = stack.api.get(&format!("/.well-known/{path}")).await;
+        assert_eq!(document.expect_status(200).header("cache-control"), "public, max-age=300");
+        assert_eq!(document.json()["jwks_uri"], "https://users.example.com/.well-known/jwks.json");
+    }
 }
