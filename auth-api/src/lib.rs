@@ -8,6 +8,7 @@
 //! | [`app`] | everything that handlers share |
 //! | [`config`] | every setting, its default and its unit |
 //! | [`routes`] | the table of routes |
+//! | [`openapi`] | the description of the API |
 //! | [`auth`] | bearer tokens; the only place that makes a [`auth::Caller`] |
 //! | [`client_info`] | the client's address, user agent and the URL that it used |
 //! | [`handlers`] | the endpoints |
@@ -37,6 +38,7 @@ pub mod hashing;
 pub mod ids;
 pub mod lease;
 pub mod login_throttle;
+pub mod openapi;
 pub mod password_file;
 pub mod passwords;
 pub mod pictures;

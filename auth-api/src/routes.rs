@@ -4,12 +4,13 @@ use http::Method;
 use shared::http::router::Router;
 
 use crate::app::App;
-use crate::handlers::{accounts, health, jwks, sessions};
+use crate::handlers::{accounts, docs, health, jwks, sessions};
+use crate::openapi;
 use crate::tokens::JWKS_PATH;
 
 /// Returns every endpoint of auth-api.
 pub fn routes() -> Router<App> {
-    Router::new()
+    let table = Router::new()
         .public(Method::POST, "/api/user/register", accounts::create)
         .signed_in(Method::GET, "/api/user/me", accounts::read)
         .signed_in(Method::DELETE, "/api/user/me", accounts::delete)
@@ -26,5 +27,9 @@ pub fn routes() -> Router<App> {
         .public(Method::GET, JWKS_PATH, jwks::read)
         .public(Method::GET, "/.well-known/openid-configuration", jwks::discover)
         .public(Method::GET, "/.well-known/oauth-authorization-server", jwks::discover)
-        .health(health::check)
+        .public(Method::GET, "/api/user/docs", docs::read)
+        .public(Method::GET, "/api/user/docs/:file", docs::read)
+        .health(health::check);
+    let document = docs::openapi(table.endpoints());
+    table.public(Method::GET, openapi::PATH, move |_, request| std::future::ready(document.respond(&request.head)))
 }

@@ -109,12 +109,11 @@ pub struct IssueTimes {
 }
 
 /// The tokens of a session until the next refresh.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPair {
     pub refresh: String,
     pub access: String,
     /// How long the refresh token is valid, in seconds from now.
-    #[serde(skip)]
     pub refresh_seconds: u64,
 }
 

@@ -10,9 +10,6 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use super::email::Email;
 use super::text::{ValidationErrors, is_too_long, validate_common};
 
-/// Shortest new password, in characters.
-const PASSWORD_CHARS_MIN: usize = 8;
-
 /// Similarity from which a password is rejected (Django's `max_similarity`).
 const SIMILARITY_MAX: f64 = 0.7;
 
@@ -31,6 +28,9 @@ pub struct Password {
 }
 
 impl Password {
+    /// Shortest new password, in characters.
+    pub const CHARS_MIN: usize = 8;
+
     /// Long enough for any passphrase, short enough to bound the work.
     pub const CHARS_MAX: usize = 1024;
 
@@ -59,7 +59,7 @@ impl Password {
             {
                 errors.push("The password is too similar to the email.".to_owned());
             }
-            if text.chars().count() < PASSWORD_CHARS_MIN {
+            if text.chars().count() < Self::CHARS_MIN {
                 let message = "This password is too short. It must contain at least 8 characters.";
                 errors.push(message.to_owned());
             }

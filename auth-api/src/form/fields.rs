@@ -21,8 +21,6 @@ pub(super) const FIELDS_MAX: usize = 1000;
 /// trimmed. A longer text is dropped while parsing.
 pub(super) const TEXT_BYTES_MAX: usize = 16 * 1024;
 
-const NO_BOOLEAN: &str = "Must be a valid boolean.";
-
 /// The value of a field.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -99,17 +97,14 @@ impl Fields {
         if text.contains('\0') { Err(validate_common(text, usize::MAX)) } else { Ok(text) }
     }
 
-    /// Returns a flag, false if it is absent; of a form, with the words of Django REST Framework.
+    /// Returns a flag, false if it is absent; of a form, as `true` or `false`.
     pub fn flag(&self, name: &str) -> Result<bool, ValidationErrors> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(false),
             Some(Value::Bool(value)) => Ok(*value),
-            Some(Value::JsonText(text) | Value::FormText(text)) => match text.to_ascii_lowercase().as_str() {
-                "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
-                "false" | "f" | "no" | "n" | "off" | "0" | "" => Ok(false),
-                _ => Err(vec![NO_BOOLEAN.to_owned()]),
-            },
-            Some(_) => Err(vec![NO_BOOLEAN.to_owned()]),
+            Some(Value::FormText(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(Value::FormText(text)) if text.is_empty() || text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(_) => Err(vec!["Must be a valid boolean.".to_owned()]),
         }
     }
 

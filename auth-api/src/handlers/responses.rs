@@ -1,6 +1,7 @@
 //! The JSON of responses. The order of the fields is part of the API.
 
 use http::header::{HeaderValue, SET_COOKIE};
+use schemars::JsonSchema;
 use serde::Serialize;
 use shared::http::RequestHead;
 use shared::media_api::{ImageName, PUBLIC_PREFIX};
@@ -18,11 +19,15 @@ use crate::store::users::User;
 use crate::tokens::TokenPair;
 
 /// A user.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub struct UserResponse<'a> {
     id: Uuid,
     full_name: &'a str,
+    #[schemars(extend("format" = "idn-email"))]
     email: &'a str,
+    /// Link to the picture.
+    #[schemars(extend("format" = "uri"))]
     profile_pic: Option<String>,
 }
 
@@ -40,7 +45,8 @@ impl<'a> UserResponse<'a> {
 }
 
 /// A pair of tokens.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
 pub struct TokensResponse {
     /// `None` where it is in a cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +86,8 @@ pub fn with_cookie(response: impl Reply, cookie: HeaderValue) -> Response {
 }
 
 /// A new session.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Login")]
 pub struct LoginResponse<'a> {
     /// The first tokens.
     pub tokens: TokensResponse,
@@ -89,13 +96,17 @@ pub struct LoginResponse<'a> {
 }
 
 /// A session as listed to its user.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 pub struct SessionResponse {
     id: Uuid,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
+    #[schemars(extend("format" = "date-time"))]
     last_used_at: String,
     ip: String,
     user_agent: String,
+    /// Whether it is the session of the request's token.
     current: bool,
 }
 

@@ -1,6 +1,7 @@
 //! A client, users, pictures, services and stores for the tests.
 
 mod api;
+mod browser;
 mod certificates;
 mod load;
 mod media_server;
@@ -21,6 +22,7 @@ mod under_fault;
 mod user;
 
 pub use api::{Api, Form, send};
+pub use browser::Browser;
 pub use certificates::Certificates;
 pub use load::{LoadClient, LoadGenerator};
 pub use media_server::MediaServer;

@@ -69,7 +69,7 @@ async fn a_page_signs_in_refreshes_and_signs_out_by_cookie() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_origin_can_neither_refresh_nor_sign_anybody_out() {
+async fn a_page_of_another_origin_can_neither_refresh_nor_sign_a_user_out() {
     let stack = start();
     let user = TestUser::at(&stack.api).await;
     let (token, _) = cookie(sign_in(&user).await.expect_status(200));
@@ -87,7 +87,7 @@ async fn a_page_of_another_origin_can_neither_refresh_nor_sign_anybody_out() {
             assert!(!refused.headers.contains_key("set-cookie"));
         }
     }
-    // Nor can it sign a user in, as somebody else.
+    // Nor can it sign a user in to another account.
     let body = json!({ "email": user.email, "password": PASSWORD, "cookie": true });
     let sent = user.api.request("POST", "/api/user/login/").header("origin", OTHER).json(&body);
     send(sent).await.expect(403, &json!({ "detail": FORBIDDEN }));

@@ -23,7 +23,7 @@ fn list_of_endpoints_matches_the_router() {
     let table = auth_api::routes::routes();
     let endpoints: BTreeSet<_> = table
         .endpoints()
-        .filter(|(_, path, _)| path.starts_with("/api/"))
+        .filter(|(_, path, _)| path.starts_with("/api/") && !path.contains("/docs") && *path != auth_api::openapi::PATH)
         .map(|(_, path, needs_token)| (path.replace(":id", "x"), needs_token))
         .collect();
     let listed = ENDPOINTS.iter().map(|(path, _, _, needs_token)| ((*path).to_owned(), *needs_token)).collect();
